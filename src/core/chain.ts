@@ -1,0 +1,72 @@
+import { defaultContext } from './ambient.ts'
+import { guard, reportOrder } from './checks.ts'
+import { fuse } from './frame.ts'
+import type { Gate } from './gate.ts'
+import type { Call, Handler, Middleware, Protection } from './handler.ts'
+import { type Kind, type Layer, type Part, partsOf, tagParts } from './part.ts'
+
+/**
+ * Puts middlewares around a handler, the first outermost: `chain(a, b, c)(h)` is `a(b(c(h)))`. Neighbouring gates
+ * share one asynchronous frame, which changes nothing but the cost. Chains nest, and fuse where they meet.
+ *
+ * Outside production (`NODE_ENV`), an order that is known to hurt and a middleware that misuses `next` each cause
+ * one warning.
+ */
+export function chain<Req = unknown, Res = unknown>(
+  ...middlewares: readonly Middleware<Req, Res>[]
+): Protection<Req, Res> {
+  for (const middleware of middlewares) {
+    if (typeof middleware !== 'function') {
+      throw new TypeError(`Expected every argument of chain() to be a middleware, got ${String(middleware)}`)
+    }
+  }
+  const parts = middlewares.flatMap(middleware => partsOf(middleware))
+  if (process.env.NODE_ENV !== 'production') reportOrder(parts)
+  return assemble(parts)
+}
+
+/** Turns a gate into a middleware. */
+export function gate<Req = unknown, Ticket = unknown>(definition: Gate<Req, Ticket>): Protection<Req> {
+  return assemble([{ gate: definition }])
+}
+
+/** Turns a function that wraps a handler into a middleware that a chain knows the name and the kind of. */
+export function layer<Req = unknown, Res = unknown>(
+  about: Omit<Layer, 'wrap'>,
+  wrap: Middleware<Req, Res>,
+): Protection<Req, Res> {
+  return assemble([{ layer: { ...about, wrap: wrap as Layer['wrap'] } }])
+}
+
+/** What a middleware is made of, outermost first. */
+export function describe(middleware: Middleware): readonly { readonly kind: Kind; readonly name: string }[] {
+  return partsOf(middleware).map(part => {
+    const { kind, name } = 'gate' in part ? part.gate : part.layer
+    return { kind, name }
+  })
+}
+
+function assemble(parts: readonly Part[]): Protection<any, any> {
+  const protect = (handler: Handler<any, any>): Call<any, any> => {
+    const wrapped = wrapAll(parts, handler)
+    return (request?: unknown, context = defaultContext()) => wrapped(request, context)
+  }
+  return tagParts(protect, parts)
+}
+
+/** Works from the inside out, collecting gates until a layer ends their row. */
+function wrapAll(parts: readonly Part[], handler: Handler<any, any>): Handler<any, any> {
+  const checked = process.env.NODE_ENV !== 'production'
+  let wrapped = handler
+  let row: Gate<any, any>[] = []
+  for (const part of parts.toReversed()) {
+    if ('gate' in part) {
+      row.unshift(part.gate)
+      continue
+    }
+    if (row.length > 0) wrapped = fuse(row, wrapped)
+    row = []
+    wrapped = checked ? guard(part.layer, wrapped) : part.layer.wrap(wrapped)
+  }
+  return row.length > 0 ? fuse(row, wrapped) : wrapped
+}

@@ -1,0 +1,33 @@
+import { TimingWheel } from './timing-wheel.ts'
+
+/**
+ * Something that wants to be woken at a time. The two links belong to the clock that holds the alarm; an alarm
+ * is held by at most one clock, and once.
+ */
+export interface Alarm {
+  /** When it rings, on the clock's own scale. */
+  at: number
+  /** Whether the process stays alive for it. */
+  readonly keepAlive: boolean
+  next: Alarm | undefined
+  previous: Alarm | undefined
+  ring(): void
+}
+
+/**
+ * Where all time in the kit comes from: monotonic, never the wall clock, so that a machine whose date jumps
+ * changes no decision. Tests replace it with `manualClock()` from `spillway/testing`.
+ */
+export interface Clock {
+  /** Milliseconds, with fractions. Only differences mean anything. */
+  now(): number
+  /** Rings `alarm` at `at` or a few milliseconds later, never earlier. */
+  arm(alarm: Alarm, at: number): void
+  /** Forgets `alarm`. Does nothing when it is not armed. */
+  disarm(alarm: Alarm): void
+}
+
+const wheel = new TimingWheel(() => performance.now())
+
+/** The process's clock: `performance.now()` and one timing wheel shared by every deadline and every wait. */
+export const systemClock: Clock & { readonly armed: number } = wheel

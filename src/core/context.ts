@@ -1,0 +1,191 @@
+import type { Clock } from './clock.ts'
+import { systemClock } from './clock.ts'
+import type { ContextKey } from './context-key.ts'
+import type { Criticality } from './criticality.ts'
+import { cancelled, deadlineExceeded } from './rejection.ts'
+import { type Expiry, Scope } from './scope.ts'
+
+/** What a context says of its call, besides how long it may take. */
+export interface ContextValues {
+  /** @default 'critical' */
+  readonly criticality?: Criticality
+  /** The colour that routes and isolates: a customer, a cell, a test run. */
+  readonly tenant?: string | undefined
+  /** Who is calling: an address, a user, a service. */
+  readonly caller?: string | undefined
+  /** Which try this is, from 1. @default 1 */
+  readonly attempt?: number
+  /** Whether doing it twice is the same as doing it once. @default false */
+  readonly idempotent?: boolean
+}
+
+interface Entry {
+  readonly key: ContextKey<unknown>
+  readonly value: unknown
+  readonly rest: Entry | undefined
+}
+
+/**
+ * What is known of one call: how long it may take, whether it is still wanted, how much it matters. Immutable;
+ * `with` derives a new one, and whatever is derived ends no later than what it came from.
+ */
+export class Context {
+  /** The call's life. Middleware that opens one of its own uses `openContext`. */
+  readonly scope: Scope
+  readonly criticality: Criticality
+  readonly tenant: string | undefined
+  readonly caller: string | undefined
+  readonly attempt: number
+  readonly idempotent: boolean
+  private readonly entries: Entry | undefined
+
+  /** @internal Use `createContext`. */
+  constructor(
+    scope: Scope,
+    criticality: Criticality,
+    tenant: string | undefined,
+    caller: string | undefined,
+    attempt: number,
+    idempotent: boolean,
+    entries: Entry | undefined,
+  ) {
+    this.scope = scope
+    this.criticality = criticality
+    this.tenant = tenant
+    this.caller = caller
+    this.attempt = attempt
+    this.idempotent = idempotent
+    this.entries = entries
+  }
+
+  get clock(): Clock {
+    return this.scope.clock
+  }
+
+  /** When the call must have ended, on `clock`'s scale; `Infinity` for never. */
+  get deadline(): number {
+    return this.scope.deadline
+  }
+
+  /** Milliseconds left, never below 0; `Infinity` without a deadline. */
+  get remainingMs(): number {
+    const { deadline } = this
+    return deadline === Infinity ? Infinity : Math.max(0, deadline - this.clock.now())
+  }
+
+  /** Aborts when the call is cancelled or its deadline passes. Made on the first reading: unread, it costs nothing. */
+  get signal(): AbortSignal {
+    return this.scope.signal
+  }
+
+  /** Whether the call has been cancelled or has timed out. Cheaper than `signal.aborted`. */
+  get ended(): boolean {
+    return this.scope.ending !== undefined
+  }
+
+  /** The value under `key`, or the key's default. */
+  get<T>(key: ContextKey<T>): T {
+    for (let entry = this.entries; entry !== undefined; entry = entry.rest) {
+      if (entry.key === key) return entry.value as T
+    }
+    return key.defaultValue
+  }
+
+  /** The same call with some values, or with one typed key, changed. */
+  with(values: ContextValues): Context
+  with<T>(key: ContextKey<T>, value: T): Context
+  with<T>(first: ContextValues | ContextKey<T>, value?: T): Context {
+    if ('defaultValue' in first) {
+      return this.derive({}, { key: first, value, rest: this.entries })
+    }
+    return this.derive(first, this.entries)
+  }
+
+  /** @internal The same call under a scope of its own. */
+  within(scope: Scope): Context {
+    return new Context(
+      scope,
+      this.criticality,
+      this.tenant,
+      this.caller,
+      this.attempt,
+      this.idempotent,
+      this.entries,
+    )
+  }
+
+  private derive(values: ContextValues, entries: Entry | undefined): Context {
+    return new Context(
+      this.scope,
+      values.criticality ?? this.criticality,
+      'tenant' in values ? values.tenant : this.tenant,
+      'caller' in values ? values.caller : this.caller,
+      values.attempt ?? this.attempt,
+      values.idempotent ?? this.idempotent,
+      entries,
+    )
+  }
+}
+
+export interface ContextOptions extends ContextValues {
+  /** What the call has from now on. It shrinks what a parent leaves, never grows it. @default no limit */
+  readonly timeoutMs?: number | undefined
+  /** Cancels the call when it aborts. @default none */
+  readonly signal?: AbortSignal | undefined
+  /** The call that this one is part of. @default none */
+  readonly parent?: Context | undefined
+  /** @default the parent's, or the process's own */
+  readonly clock?: Clock | undefined
+}
+
+/** A context together with the right to end it. Whoever opens one calls `close` when the call is over. */
+export interface OpenContext {
+  readonly context: Context
+  /** Ends the call and everything it started. Does nothing once it has ended. */
+  cancel(reason?: unknown): void
+  /** The call is over: lets go of the parent, the timer and the signal. Ends nothing. */
+  close(): void
+}
+
+/** A call that nobody bounds and nobody cancels. */
+export const rootContext: Context = new Context(
+  Scope.endless(systemClock),
+  'critical',
+  undefined,
+  undefined,
+  1,
+  false,
+  undefined,
+)
+
+/** A context for a new call. It need not be closed: it holds on to nothing while no call is made with it. */
+export function createContext(options: ContextOptions = {}): Context {
+  const { parent, signal, timeoutMs } = options
+  if (signal === undefined && timeoutMs === undefined) {
+    if (parent !== undefined) return parent.with(options)
+    const clock = options.clock ?? systemClock
+    return (clock === systemClock ? rootContext : rootContext.within(Scope.endless(clock))).with(options)
+  }
+  return openContext(options).context
+}
+
+/** A context that its owner can cancel: for a transport, a hedge, a piece of work of your own. */
+export function openContext(options: ContextOptions = {}): OpenContext {
+  const { parent = rootContext, signal, timeoutMs = Infinity } = options
+  if (!(timeoutMs >= 0)) {
+    throw new RangeError(`Expected \`timeoutMs\` to be a number from 0 up, got ${String(timeoutMs)}`)
+  }
+  const clock = options.clock ?? parent.clock
+  if (clock !== parent.clock && options.parent !== undefined) {
+    throw new TypeError('Expected no `clock` beside `parent`: a call and its parts share one clock')
+  }
+  const deadline = Math.min(parent.deadline, clock.now() + timeoutMs)
+  const scope = new Scope(clock, options.parent?.scope, deadline, timedOut, signal)
+  return {
+    context: parent.within(scope).with(options),
+    cancel: (reason = cancelled('context')) => scope.end('cancelled', reason),
+    close: () => scope.close(),
+  }
+}
+
+const timedOut: Expiry = () => deadlineExceeded('context', true)

@@ -1,0 +1,103 @@
+/**
+ * A hashed timing wheel (Varghese and Lauck, 1987, scheme 6).
+ *
+ *   slot(at) = ceil(at / TICK) mod SLOTS
+ *
+ * Arming and disarming are a few pointer writes, whatever the number of alarms. One interval timer turns the
+ * wheel, and only while something is armed; an alarm more than a full turn away is passed over until its turn
+ * comes. An alarm is late by at most one tick plus whatever the event loop is late by, and never early.
+ */
+import type { Alarm, Clock } from './clock.ts'
+
+const TICK_MS = 5
+const SLOTS = 512
+/** Turns without an alarm before the timer stops: starting and stopping it for every call would cost more. */
+const IDLE_TICKS = 40
+
+interface Slot {
+  next: Alarm | undefined
+}
+
+export class TimingWheel implements Clock {
+  readonly #slots: Slot[] = Array.from({ length: SLOTS }, () => ({ next: undefined }))
+  readonly now: () => number
+  #timer: NodeJS.Timeout | undefined
+  #tick = 0
+  #armed = 0
+  #holding = 0
+  #idle = 0
+
+  constructor(now: () => number) {
+    this.now = now
+  }
+
+  /** How many alarms are waiting. */
+  get armed(): number {
+    return this.#armed
+  }
+
+  arm(alarm: Alarm, at: number): void {
+    if (this.#timer === undefined) this.#start()
+    alarm.at = at
+    const slot = this.#slots[Math.max(Math.ceil(at / TICK_MS), this.#tick + 1) % SLOTS] as Alarm
+    const first = slot.next
+    alarm.previous = slot
+    alarm.next = first
+    if (first !== undefined) first.previous = alarm
+    slot.next = alarm
+    this.#armed++
+    if (alarm.keepAlive && this.#holding++ === 0) this.#timer!.ref()
+  }
+
+  disarm(alarm: Alarm): void {
+    const { previous, next } = alarm
+    if (previous === undefined) return
+    previous.next = next
+    if (next !== undefined) next.previous = previous
+    alarm.previous = undefined
+    alarm.next = undefined
+    this.#armed--
+    if (alarm.keepAlive && --this.#holding === 0) this.#timer?.unref()
+  }
+
+  #start(): void {
+    this.#tick = Math.floor(this.now() / TICK_MS)
+    this.#idle = 0
+    this.#timer = setInterval(() => this.#turn(), TICK_MS)
+    this.#timer.unref()
+  }
+
+  #turn(): void {
+    const now = this.now()
+    const target = Math.floor(now / TICK_MS)
+    // After a long stall one full turn visits every slot; more would visit them again.
+    const from = Math.max(this.#tick + 1, target - SLOTS + 1)
+    this.#tick = target
+    for (let tick = from; tick <= target; tick++) this.#visit(this.#slots[tick % SLOTS]!, now)
+    if (this.#armed > 0) this.#idle = 0
+    else if (++this.#idle > IDLE_TICKS) this.#stop()
+  }
+
+  /** Rings what is due in one slot. An alarm may arm or disarm others while it rings, so all due are unlinked first. */
+  #visit(slot: Slot, now: number): void {
+    let due: Alarm[] | undefined
+    for (let alarm = slot.next; alarm !== undefined; alarm = alarm.next) {
+      if (alarm.at <= now) {
+        due ??= []
+        due.push(alarm)
+      }
+    }
+    if (due === undefined) return
+    for (const alarm of due) {
+      // Disarmed, or disarmed and armed for later, by an alarm that rang before it.
+      if (alarm.previous === undefined || alarm.at > now) continue
+      this.disarm(alarm)
+      alarm.ring()
+    }
+  }
+
+  #stop(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+}

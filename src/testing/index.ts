@@ -1,0 +1,2 @@
+export type { ManualClock, ManualClockOptions } from './manual-clock.ts'
+export { manualClock } from './manual-clock.ts'

@@ -1,0 +1,64 @@
+import type { Alarm, Clock } from '../core/clock.ts'
+import { numberOption } from '../core/options.ts'
+
+/** A clock that stands still until a test moves it. Every timer of the kit that it was given to moves with it. */
+export interface ManualClock extends Clock {
+  /** How many alarms are waiting: 0 when nothing that was timed is still going on. */
+  readonly armed: number
+  /**
+   * Moves time on by `ms`, ringing each alarm at its own time, in order, and letting whatever each of them sets
+   * off run to a standstill before the next.
+   */
+  advance(ms: number): Promise<void>
+  /** Moves time on by `ms` at once, as a stalled event loop would: what is due rings at the next `advance`. */
+  jump(ms: number): void
+  /** Lets promises that are ready run, without moving time. */
+  flush(): Promise<void>
+}
+
+export interface ManualClockOptions {
+  /** Where time starts. @default 1_000_000 */
+  readonly startMs?: number
+}
+
+/** Makes a clock for tests: `createContext({ clock: manualClock() })`. */
+export function manualClock(options: ManualClockOptions = {}): ManualClock {
+  let now = numberOption('startMs', options.startMs ?? 1_000_000, { min: 0 })
+  /** Sorted by time; among equals, the first armed first. */
+  const alarms: Alarm[] = []
+
+  const disarm = (alarm: Alarm): void => {
+    const index = alarms.indexOf(alarm)
+    if (index >= 0) alarms.splice(index, 1)
+  }
+  const flush = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+  return {
+    now: () => now,
+    get armed() {
+      return alarms.length
+    },
+    arm(alarm, at) {
+      disarm(alarm)
+      alarm.at = at
+      const index = alarms.findIndex(other => other.at > at)
+      alarms.splice(index < 0 ? alarms.length : index, 0, alarm)
+    },
+    disarm,
+    flush,
+    jump(ms) {
+      now += numberOption('ms', ms, { min: 0 })
+    },
+    async advance(ms) {
+      const target = now + numberOption('ms', ms, { min: 0 })
+      await flush()
+      for (let alarm = alarms[0]; alarm !== undefined && alarm.at <= target; alarm = alarms[0]) {
+        alarms.shift()
+        now = Math.max(now, alarm.at)
+        alarm.ring()
+        await flush()
+      }
+      now = target
+    },
+  }
+}
