@@ -1,0 +1,80 @@
+import type { ContextValues } from '../../core/context.ts'
+import { isCriticality } from '../../core/criticality.ts'
+import { numberOption } from '../../core/options.ts'
+import { type Baggage, baggageHeader, parseBaggage } from './baggage.ts'
+import { decodeGrpcTimeout, decodeHttpTimeout, grpcTimeoutHeader, httpTimeoutHeader } from './timeout.ts'
+
+/** What a listener lets the outside say about a call. */
+export interface InboundOptions {
+  /**
+   * The longest that a call may take here, whatever its headers ask for.
+   * @default no limit
+   */
+  readonly timeoutMs?: number
+  /**
+   * Whether callers are peers whose word on criticality, tenant and attempt is taken. Leave it off wherever
+   * anybody else can reach the listener: a caller who may call itself critical will. A deadline is always
+   * honoured, because it can only shorten the call.
+   * @default false
+   */
+  readonly trustPeers?: boolean
+}
+
+/** What the wire says of a call. */
+export interface Inbound extends ContextValues {
+  /** `undefined` for no limit. */
+  readonly timeoutMs: number | undefined
+}
+
+/** Reads one header or metadata key: its text, or nothing. */
+export type ReadHeader = (name: string) => string | undefined
+
+/** The longest name of a tenant that is taken from the wire; a longer one is ignored. */
+const MAX_TENANT_LENGTH = 256
+const MAX_ATTEMPT = 1_000
+
+export function checkInbound(options: InboundOptions): InboundOptions {
+  if (options.timeoutMs !== undefined) numberOption('timeoutMs', options.timeoutMs, { min: 0, above: true })
+  return options
+}
+
+/**
+ * Reads the context of an inbound call. It never throws, whatever the headers hold, and a malformed value counts
+ * as none: it never buys more time or a better class than its absence.
+ */
+export function readInbound(read: ReadHeader, options: InboundOptions): Inbound {
+  const timeoutMs = shortest([
+    options.timeoutMs,
+    parse(read(grpcTimeoutHeader), decodeGrpcTimeout),
+    parse(read(httpTimeoutHeader), decodeHttpTimeout),
+  ])
+  if (options.trustPeers !== true) return { timeoutMs }
+  const baggage: Baggage = parse(read(baggageHeader), parseBaggage) ?? new Map()
+  const criticality = baggage.get('criticality')
+  const tenant = baggage.get('tenant')
+  return {
+    timeoutMs,
+    ...(isCriticality(criticality) ? { criticality } : {}),
+    ...(tenant !== undefined && tenant !== '' && tenant.length <= MAX_TENANT_LENGTH ? { tenant } : {}),
+    attempt: attemptOf(read),
+  }
+}
+
+function attemptOf(read: ReadHeader): number {
+  const previous = parse(read('grpc-previous-rpc-attempts'), decodeCount)
+  const attempt = previous === undefined ? parse(read('x-retry-attempt'), decodeCount) : previous + 1
+  return attempt === undefined ? 1 : Math.min(MAX_ATTEMPT, Math.max(1, attempt))
+}
+
+function decodeCount(text: string): number | undefined {
+  return /^\d{1,6}$/.test(text) ? Number(text) : undefined
+}
+
+function parse<T>(text: string | undefined, decode: (text: string) => T): T | undefined {
+  return text === undefined ? undefined : decode(text)
+}
+
+function shortest(limits: readonly (number | undefined)[]): number | undefined {
+  const given = limits.filter(limit => limit !== undefined)
+  return given.length === 0 ? undefined : Math.min(...given)
+}
