@@ -70,7 +70,8 @@ export class Scope implements Alarm, Watcher {
     this.watchers = undefined
     this.attached = false
     this.closed = false
-    this.keepAlive = false
+    // Somebody waits for a call that is watched, so its timeout must come.
+    this.keepAlive = true
     this.at = 0
     this.next = undefined
     this.previous = undefined

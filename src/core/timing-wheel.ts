@@ -24,7 +24,9 @@ export class TimingWheel implements Clock {
   #timer: NodeJS.Timeout | undefined
   #tick = 0
   #armed = 0
+  /** How many of the alarms keep the process alive, and whether the timer does. */
   #holding = 0
+  #held = false
   #idle = 0
 
   constructor(now: () => number) {
@@ -46,7 +48,10 @@ export class TimingWheel implements Clock {
     if (first !== undefined) first.previous = alarm
     slot.next = alarm
     this.#armed++
-    if (alarm.keepAlive && this.#holding++ === 0) this.#timer!.ref()
+    if (alarm.keepAlive) {
+      this.#holding++
+      if (!this.#held) this.#hold(true)
+    }
   }
 
   disarm(alarm: Alarm): void {
@@ -57,7 +62,8 @@ export class TimingWheel implements Clock {
     alarm.previous = undefined
     alarm.next = undefined
     this.#armed--
-    if (alarm.keepAlive && --this.#holding === 0) this.#timer?.unref()
+    // The timer itself lets go at its next turn: doing it here would cost every call that finishes in time.
+    if (alarm.keepAlive) this.#holding--
   }
 
   #start(): void {
@@ -74,6 +80,7 @@ export class TimingWheel implements Clock {
     const from = Math.max(this.#tick + 1, target - SLOTS + 1)
     this.#tick = target
     for (let tick = from; tick <= target; tick++) this.#visit(this.#slots[tick % SLOTS]!, now)
+    if (this.#held && this.#holding === 0) this.#hold(false)
     if (this.#armed > 0) this.#idle = 0
     else if (++this.#idle > IDLE_TICKS) this.#stop()
   }
@@ -96,8 +103,15 @@ export class TimingWheel implements Clock {
     }
   }
 
+  #hold(held: boolean): void {
+    this.#held = held
+    if (held) this.#timer!.ref()
+    else this.#timer!.unref()
+  }
+
   #stop(): void {
     clearInterval(this.#timer)
+    this.#held = false
     this.#timer = undefined
   }
 }
