@@ -5,10 +5,9 @@ import { benches, fail, root, run, setUp } from './setup.mjs'
 const [name, ...args] = process.argv.slice(2)
 const names = benches()
 if (!names.includes(name)) {
-  const wanted = name === undefined || name.startsWith('-')
   const help = `node scripts/bench.mjs NAME [--quick], where NAME is one of: ${names.join(', ')}`
-  if (name === '--help' || name === '-h') console.log(help)
-  else fail(`${wanted ? '' : `There is no bench named ${name}.\n`}${help}`)
+  if (name !== '--help' && name !== '-h') fail(help)
+  console.log(help)
   process.exit(0)
 }
 
@@ -16,8 +15,5 @@ for (const line of setUp({ needs: ['redis'], folders: ['.', 'bench'] })) console
 if (!run('npm', ['run', '--silent', 'build'])) fail('The build failed; its message is above.')
 
 const env = { NODE_ENV: 'production', TSX_TSCONFIG_PATH: join(root, 'bench', 'tsconfig.json') }
-process.exitCode = run(process.execPath, ['--import', 'tsx', join('bench', name, 'main.ts'), ...args], {
-  env,
-})
-  ? 0
-  : 1
+const ok = run(process.execPath, ['--import', 'tsx', join('bench', name, 'main.ts'), ...args], { env })
+process.exitCode = ok ? 0 : 1
