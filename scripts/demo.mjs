@@ -1,5 +1,6 @@
 /** `npm run demo`: set-up, then demo/main.ts with the arguments given. Ctrl-C ends it, and that is a good end. */
 import { spawn } from 'node:child_process'
+import { join } from 'node:path'
 import { root, setUp } from './setup.mjs'
 
 for (const line of setUp({ needs: ['redis'] })) console.error(`set-up: ${line}`)
@@ -7,6 +8,8 @@ for (const line of setUp({ needs: ['redis'] })) console.error(`set-up: ${line}`)
 const demo = spawn(process.execPath, ['--import', 'tsx', 'demo/main.ts', ...process.argv.slice(2)], {
   cwd: root,
   stdio: 'inherit',
+  // What the demo starts finds `spillway/...` in src/ too, wherever it stands.
+  env: { ...process.env, TSX_TSCONFIG_PATH: join(root, 'tsconfig.json') },
 })
 
 let stopped = false
