@@ -89,7 +89,7 @@ export function guard(layer: Layer, next: Handler<any, any>): Handler<any, any> 
       run.pending--
     }
     const answer = next(request, context)
-    answer.then(back, back)
+    Promise.resolve(answer).then(back, back)
     return answer
   }
   const wrapped = layer.wrap(counted)
@@ -103,7 +103,7 @@ export function guard(layer: Layer, next: Handler<any, any>): Handler<any, any> 
         `${name} answered before the next() that it called had come back, so that work goes on unseen and its failure is lost. An \`await\` or a \`return\` is missing before next().`,
       )
     }
-    answer.then(check, check)
+    Promise.resolve(answer).then(check, check)
     return answer
   }
 }
