@@ -30,7 +30,7 @@ export class Scope implements Alarm, Watcher {
   readonly endless: boolean
   readonly parent: Scope | undefined
   /** On the clock's scale; `Infinity` for none. Never later than the parent's. */
-  readonly deadline: number
+  deadline: number
   /** Set once the scope has ended. */
   ending: Ending | undefined
   /** The error it ended with. */
@@ -129,6 +129,18 @@ export class Scope implements Alarm, Watcher {
       watcher.scopeEnded(ending, reason)
     }
     this.controller?.abort(reason)
+  }
+
+  /**
+   * Moves the deadline of a scope without a parent to a later time: somebody more patient has joined the work.
+   * What was narrowed from the scope before stays as it is.
+   */
+  extend(deadline: number): void {
+    if (this.ending !== undefined || this.parent !== undefined || deadline <= this.deadline) return
+    this.deadline = deadline
+    if (!this.attached) return
+    this.clock.disarm(this)
+    if (deadline < Infinity) this.clock.arm(this, deadline)
   }
 
   /** The call is over: a signal that was handed out no longer keeps the scope attached. */
