@@ -39,7 +39,9 @@ export function layer<Req = unknown, Res = unknown>(
 }
 
 /** What a middleware is made of, outermost first. */
-export function describe(middleware: Middleware): readonly { readonly kind: Kind; readonly name: string }[] {
+export function describe(
+  middleware: Middleware<any, any>,
+): readonly { readonly kind: Kind; readonly name: string }[] {
   return partsOf(middleware).map(part => {
     const { kind, name } = 'gate' in part ? part.gate : part.layer
     return { kind, name }

@@ -56,7 +56,7 @@ const SHORTEST_MS = 0.01
 export class Slots implements Mechanism<PlacesOptions, SlotsSnapshot> {
   readonly kind: string = 'bulkhead'
   readonly name: string
-  /** Whether it was made with a line. */
+  /** Whether it can have a line. */
   readonly queues: boolean
   private settings: Required<PlacesOptions>
   private limit: number
@@ -71,10 +71,10 @@ export class Slots implements Mechanism<PlacesOptions, SlotsSnapshot> {
   private dropped: number
   private left: number
 
-  constructor(name: string, options: PlacesOptions, path = '') {
+  constructor(name: string, options: PlacesOptions, path = '', queues?: boolean) {
     const settings = checkPlaces(name, options, path)
     this.name = name
-    this.queues = settings.queue > 0
+    this.queues = queues ?? settings.queue > 0
     this.settings = settings
     this.limit = settings.limit
     this.active = 0
