@@ -150,7 +150,7 @@ class LineMember implements Waiter, Alarm, Watcher {
       return
     }
     if (!context.scope.endless) context.scope.watch(this)
-    const until = since + slots.maxWaitMs
+    const until = since + slots.present.maxWaitMs
     if (until < this.deadline) context.clock.arm(this, until)
   }
 

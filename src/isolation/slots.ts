@@ -58,6 +58,8 @@ export class Slots implements Mechanism<PlacesOptions, SlotsSnapshot> {
   readonly name: string
   /** Whether it can have a line. */
   readonly queues: boolean
+  /** Called when the last call has given its place back. */
+  onIdle: (() => void) | undefined
   private settings: Required<PlacesOptions>
   private limit: number
   private active: number
@@ -75,6 +77,7 @@ export class Slots implements Mechanism<PlacesOptions, SlotsSnapshot> {
     const settings = checkPlaces(name, options, path)
     this.name = name
     this.queues = queues ?? settings.queue > 0
+    this.onIdle = undefined
     this.settings = settings
     this.limit = settings.limit
     this.active = 0
@@ -88,8 +91,8 @@ export class Slots implements Mechanism<PlacesOptions, SlotsSnapshot> {
     this.left = 0
   }
 
-  get maxWaitMs(): number {
-    return this.settings.maxWaitMs
+  get present(): Required<PlacesOptions> {
+    return this.settings
   }
 
   /** Whether nobody is in or waits to get in. */
@@ -192,7 +195,7 @@ export class Slots implements Mechanism<PlacesOptions, SlotsSnapshot> {
         return
       }
     }
-    this.active--
+    if (--this.active === 0) this.onIdle?.()
   }
 
   /** Takes the next in line out of it, dropping those that no longer have the time. */
