@@ -78,17 +78,17 @@ export function guard(layer: Layer, next: Handler<any, any>): Handler<any, any> 
   const counted: Handler<any, any> = (request, context) => {
     const run = context.get(key)
     if (run === undefined) return next(request, context)
-    run.pending++
     if (++run.calls === 2) {
       warn(
         'SPILLWAY_NEXT_TWICE',
         `${name} called next() twice for one call, so the work was done twice. A middleware that means to repeat says so: layer({ ..., repeats: true }, ...).`,
       )
     }
+    const answer = next(request, context)
+    run.pending++
     const back = (): void => {
       run.pending--
     }
-    const answer = next(request, context)
     answer.then(back, back)
     return answer
   }
