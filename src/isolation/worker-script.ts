@@ -1,5 +1,3 @@
-import type { ErrorFacts } from '../internal/error-facts.ts'
-
 /** What a worker thread is given to begin with. */
 export interface WorkerData {
   /** The address of the module. */
@@ -7,24 +5,6 @@ export interface WorkerData {
   /** The name under which it exports the handler. */
   readonly handler: string
 }
-
-/** What a worker thread is told. */
-export type Order =
-  | { readonly order: 'run'; readonly request: unknown; readonly values: CallValues }
-  | { readonly order: 'abort' }
-
-/** What a worker thread is told of a call besides its request. */
-export interface CallValues {
-  readonly remainingMs: number
-  readonly tenant: string | undefined
-  readonly caller: string | undefined
-}
-
-/** What a worker thread answers, once for each call. */
-export type Report =
-  | { readonly value: unknown }
-  | { readonly error: ErrorFacts }
-  | { readonly thrown: unknown }
 
 /**
  * What runs in a worker thread. It is text and not a file beside this one, because a file would have to be found

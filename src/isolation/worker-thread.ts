@@ -2,8 +2,26 @@ import { type ResourceLimits, Worker } from 'node:worker_threads'
 import { withContext } from '../core/ambient.ts'
 import { rootContext } from '../core/context.ts'
 import { type Deferred, defer } from '../internal/deferred.ts'
-import { errorFrom } from '../internal/error-facts.ts'
-import { type CallValues, type Order, type Report, type WorkerData, workerScript } from './worker-script.ts'
+import { type ErrorFacts, errorFrom } from '../internal/error-facts.ts'
+import { type WorkerData, workerScript } from './worker-script.ts'
+
+/** What a worker thread is told. */
+export type Order =
+  | { readonly order: 'run'; readonly request: unknown; readonly values: CallValues }
+  | { readonly order: 'abort' }
+
+/** What a worker thread is told of a call besides its request. */
+export interface CallValues {
+  readonly remainingMs: number
+  readonly tenant: string | undefined
+  readonly caller: string | undefined
+}
+
+/** What a worker thread answers, once for each call. */
+export type Report =
+  | { readonly value: unknown }
+  | { readonly error: ErrorFacts }
+  | { readonly thrown: unknown }
 
 /** One thread, which does one call at a time. It keeps the process alive only while it works. */
 export class WorkerThread {

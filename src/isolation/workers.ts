@@ -12,8 +12,7 @@ import type { Watcher } from '../core/scope.ts'
 import { after } from '../internal/timer.ts'
 import { slotQueue } from './slot-queue.ts'
 import { Slots, type SlotsSnapshot } from './slots.ts'
-import type { CallValues } from './worker-script.ts'
-import { WorkerThread } from './worker-thread.ts'
+import { type CallValues, WorkerThread } from './worker-thread.ts'
 
 /** What a handler in a worker thread is told of its call. */
 export interface WorkerContext extends CallValues {

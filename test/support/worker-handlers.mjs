@@ -18,6 +18,7 @@ export function busy({ ms }) {
 }
 
 export async function polite({ ms }, { signal }) {
+  if (signal.aborted) return 'stopped'
   await new Promise(resolve => {
     const timer = setTimeout(resolve, ms)
     signal.addEventListener('abort', () => {
