@@ -38,7 +38,7 @@ export class Scope implements Alarm, Watcher {
   readonly loose: boolean
   readonly parent: Scope | undefined
   /** On the clock's scale; `Infinity` for none. Never later than the parent's. */
-  readonly deadline: number
+  deadline: number
   /** The error it ended with. */
   reason: unknown
   private ended: Ending | undefined
@@ -153,6 +153,18 @@ export class Scope implements Alarm, Watcher {
         scope = parent!
       }
     }
+  }
+
+  /**
+   * Moves the deadline of a scope without a parent to a later time: somebody more patient has joined the work.
+   * What was narrowed from the scope before stays as it is.
+   */
+  extend(deadline: number): void {
+    if (this.ending !== undefined || this.parent !== undefined || deadline <= this.deadline) return
+    this.deadline = deadline
+    if (!this.attached) return
+    this.clock.disarm(this)
+    if (deadline < Infinity) this.clock.arm(this, deadline)
   }
 
   /**
