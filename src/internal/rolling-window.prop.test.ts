@@ -42,7 +42,10 @@ const step = fc.record({
   back: fc.oneof(fc.constant(0), fc.nat({ max: 1_500 })),
 })
 const steps = fc.array(step, { maxLength: 60 })
-const shape = fc.record({ bucketMs: fc.constantFrom(1, 25, 100, 333), buckets: fc.integer({ min: 1, max: 12 }) })
+const shape = fc.record({
+  bucketMs: fc.constantFrom(1, 25, 100, 333),
+  buckets: fc.integer({ min: 1, max: 12 }),
+})
 
 test('equals a list of every event that is thrown out by age', () => {
   fc.assert(
@@ -80,29 +83,35 @@ test('holds nothing older than the window, whatever was in it and however long i
 
 test('what is saved and loaded at any other time goes on as the original does', () => {
   fc.assert(
-    fc.property(shape, steps, steps, fc.nat({ max: 1_000_000 }), ({ bucketMs, buckets }, before, after, gap) => {
-      const original = new RollingWindow(bucketMs, buckets, kinds)
-      let now = 10_000
-      for (const { wait, kind, amount } of before) {
-        now += wait
-        original.advance(now)
-        original.add(kind, amount)
-      }
-      const copy = new RollingWindow(bucketMs, buckets, kinds)
-      const saved = JSON.parse(JSON.stringify(original.save(now)))
-      copy.load(saved, now + gap)
-      for (const { wait, kind, amount } of after) {
-        now += wait
-        for (const [window, at] of [
-          [original, now],
-          [copy, now + gap],
-        ] as const) {
-          window.advance(at)
-          window.add(kind, amount)
+    fc.property(
+      shape,
+      steps,
+      steps,
+      fc.nat({ max: 1_000_000 }),
+      ({ bucketMs, buckets }, before, after, gap) => {
+        const original = new RollingWindow(bucketMs, buckets, kinds)
+        let now = 10_000
+        for (const { wait, kind, amount } of before) {
+          now += wait
+          original.advance(now)
+          original.add(kind, amount)
         }
-        expect([...copy.sums]).toEqual([...original.sums])
-      }
-    }),
+        const copy = new RollingWindow(bucketMs, buckets, kinds)
+        const saved = JSON.parse(JSON.stringify(original.save(now)))
+        copy.load(saved, now + gap)
+        for (const { wait, kind, amount } of after) {
+          now += wait
+          for (const [window, at] of [
+            [original, now],
+            [copy, now + gap],
+          ] as const) {
+            window.advance(at)
+            window.add(kind, amount)
+          }
+          expect([...copy.sums]).toEqual([...original.sums])
+        }
+      },
+    ),
   )
 })
 
