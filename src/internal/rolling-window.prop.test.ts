@@ -41,7 +41,7 @@ const step = fc.record({
   /** How long ago the event is said to have been; 0 for now. */
   back: fc.oneof(fc.constant(0), fc.nat({ max: 1_500 })),
 })
-const steps = fc.array(step, { maxLength: 60 })
+const steps = fc.array(step, { maxLength: 60, size: 'max' })
 const shape = fc.record({
   bucketMs: fc.constantFrom(1, 25, 100, 333),
   buckets: fc.integer({ min: 1, max: 12 }),
