@@ -47,6 +47,11 @@ export function addAnswerField(context: Context, name: string, value: string): v
   fields.set(lower, held === undefined ? value : `${held}, ${value}`)
 }
 
+/** Whether anybody is going to send what is added, and so whether it is worth putting together. */
+export function hasAnswerFields(context: Context): boolean {
+  return context.get(key) !== undefined
+}
+
 /** Says in the answer that it came without `part`, or with an old copy of it: `x-degraded: reviews, ads`. */
 export function markDegraded(
   context: Context,
