@@ -25,8 +25,15 @@ export class BodyWatch implements Watcher {
   /** Watches over `response`, whose body has not been touched. */
   watch(response: Response): void {
     const { scope } = this
-    if (response.body === null) return scope.close()
-    if (scope.ending !== undefined) return this.abort(scope.reason)
+    const { body } = response
+    if (body === null) {
+      scope.close()
+      return
+    }
+    if (scope.ending !== undefined) {
+      this.abort(scope.reason)
+      return
+    }
     scope.watch(this)
     const done = (): void => this.release()
     // Own properties, because a Response that is wrapped loses its URL, its type and whether it was redirected.
@@ -40,7 +47,7 @@ export class BodyWatch implements Watcher {
       }
       Object.defineProperty(response, name, { value: watched, configurable: true, writable: true })
     }
-    watchStream(response.body, done)
+    watchStream(body, done)
   }
 
   scopeEnded(_ending: Ending, reason: unknown): void {
