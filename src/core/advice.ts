@@ -16,7 +16,7 @@ const MAX_DEPTH = 8
  */
 export function advise(error: unknown, advice: Advice): void {
   if (typeof error !== 'object' || error === null || !Object.isExtensible(error)) return
-  const held = (error as Record<symbol, Advice | undefined>)[mark]
+  const held = (error as Record<symbol, Advice | undefined>)[mark] ?? (isRejection(error) ? error : undefined)
   if (held?.retry === 'never') return
   Object.defineProperty(error, mark, { value: advice, configurable: true, enumerable: false, writable: true })
 }

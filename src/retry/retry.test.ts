@@ -2,10 +2,12 @@ import pRetry, { AbortError } from 'p-retry'
 import { describe, expect, test } from 'vitest'
 import { adviceOf, advise, isFinal } from '../core/advice.ts'
 import { currentContext, withContext } from '../core/ambient.ts'
-import { chain } from '../core/chain.ts'
+import { chain, gate } from '../core/chain.ts'
 import { type Context, createContext, openContext } from '../core/context.ts'
 import type { Handler } from '../core/handler.ts'
 import { Rejection } from '../core/rejection.ts'
+import { answeredEarly } from '../core/work.ts'
+import { sleep } from '../internal/timer.ts'
 import { noteEndpoint, triedEndpoints } from '../internal/tried.ts'
 import { manualClock } from '../testing/index.ts'
 import { backoff } from './backoff.ts'
@@ -473,6 +475,13 @@ describe('code that used p-retry moves over', () => {
     }
   })
 
+  test('shouldRetry has no say on what a layer further in has given up on', async () => {
+    const { clock, context, protect } = made({ shouldRetry: () => true })
+    const { handler, contexts } = script(stop(unavailable()))
+    await outcome(clock, protect(handler)('x', context))
+    expect(contexts).toHaveLength(1)
+  })
+
   test('a shouldRetry that says no ends it without a mark', async () => {
     const { clock, context, protect } = made({ shouldRetry: async () => false })
     const { handler, contexts } = script(unavailable)
@@ -530,6 +539,43 @@ describe('code that used p-retry moves over', () => {
     await clock.advance(2 ** 31)
     expect(await call).toBe('ok')
   })
+})
+
+test('a backoff is told what was waited before', async () => {
+  const decorrelated = backoff.decorrelated({ baseMs: 100, maxMs: 1_000 })
+  const { clock, context, protect } = made({ attempts: 4, backoff: decorrelated })
+  const { handler, times } = script(unavailable, unavailable, unavailable)
+  await outcome(clock, protect(handler)('x', context))
+  expect(times).toEqual([0, 300, 1_200, 2_200])
+})
+
+test('a gate outside that waits for the work waits for that of every attempt which was given up early', async () => {
+  const clock = manualClock()
+  const open = openContext({ clock, idempotent: true })
+  let ended = false
+  const waits = gate({
+    kind: 'other',
+    name: 'waits',
+    until: 'work',
+    admit: () => undefined,
+    settle: () => {
+      ended = true
+    },
+  })
+  // Each attempt is answered at once, and its work goes on for a second.
+  const early: Handler<unknown, never> = (_request, context) => {
+    const answer = Promise.reject(unavailable())
+    answeredEarly(answer, sleep(context, 1_000))
+    return answer
+  }
+  const call = chain(waits, retry({ backoff: backoff.constant(200) }))(early)(undefined, open.context)
+  const failed = call.catch(() => {})
+  await clock.advance(400)
+  await failed
+  await clock.advance(999)
+  expect(ended).toBe(false)
+  await clock.advance(1)
+  expect(ended).toBe(true)
 })
 
 test('works in a chain with gates on either side', async () => {

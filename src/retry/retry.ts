@@ -42,16 +42,22 @@ class Retry {
     return (request, context) => {
       depositor.count(context)
       const endsAt = maxRetryTime === Infinity ? Infinity : context.clock.now() + maxRetryTime
-      const failed = (error: unknown): Promise<Res> => {
+      const answer = attempt(next, request, context)
+      const promise: Promise<Res> = answer.then(succeeded, error => {
         depositor.flush(context)
-        return new Series(this.settings, next, request, context, endsAt, error).run()
-      }
-      try {
-        return next(request, context).then(succeeded, failed)
-      } catch (error) {
-        return Promise.reject(error).catch(failed)
-      }
+        return new Series(this.settings, { next, request, context, endsAt, error, answer, promise }).run()
+      })
+      return promise
     }
+  }
+}
+
+function attempt<Req, Res>(next: Handler<Req, Res>, request: Req, context: Context): Promise<Res> {
+  try {
+    // A handler written without types may return a plain value; a promise comes back as it is.
+    return Promise.resolve(next(request, context))
+  } catch (error) {
+    return Promise.reject(error)
   }
 }
 

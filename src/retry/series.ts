@@ -3,6 +3,7 @@ import { adviceOf, isFinal } from '../core/advice.ts'
 import { callWithin } from '../core/ambient.ts'
 import type { Context } from '../core/context.ts'
 import type { Handler } from '../core/handler.ts'
+import { answeredEarly, workBehind } from '../core/work.ts'
 import { sleep } from '../internal/timer.ts'
 import { endpointOf, triedEndpoints } from '../internal/tried.ts'
 import { MAX_DELAY_MS } from './backoff.ts'
@@ -10,6 +11,20 @@ import { passUp } from './give-up.ts'
 import { repeatable } from './repeatable.ts'
 import { type GaveUpCause, gaveUp, retried } from './retry-event.ts'
 import type { RetrySettings } from './retry-options.ts'
+
+/** A call whose first attempt has failed. */
+export interface FailedCall<Req, Res> {
+  readonly next: Handler<Req, Res>
+  readonly request: Req
+  readonly context: Context
+  /** When its attempts must be over, besides its own deadline. */
+  readonly endsAt: number
+  readonly error: unknown
+  /** The first attempt. */
+  readonly answer: Promise<Res>
+  /** What the caller was given. */
+  readonly promise: Promise<Res>
+}
 
 /**
  * The attempts of one call from its first failure on. p-retry counts them, calls the hooks and knows its AbortError;
@@ -22,10 +37,7 @@ import type { RetrySettings } from './retry-options.ts'
  */
 export class Series<Req, Res> {
   private readonly settings: RetrySettings
-  private readonly next: Handler<Req, Res>
-  private readonly request: Req
-  private readonly context: Context
-  private readonly endsAt: number
+  private readonly call: FailedCall<Req, Res>
   /** What the latest attempt failed with. */
   private error: unknown
   /** How many attempts have been made. */
@@ -40,19 +52,12 @@ export class Series<Req, Res> {
   private waitedMs: number
   private tried: Set<string> | undefined
 
-  constructor(
-    settings: RetrySettings,
-    next: Handler<Req, Res>,
-    request: Req,
-    context: Context,
-    endsAt: number,
-    error: unknown,
-  ) {
+  /** What still goes on of attempts that were given up before their handler came to an end. */
+  private readonly works: Promise<unknown>[]
+
+  constructor(settings: RetrySettings, call: FailedCall<Req, Res>) {
     this.settings = settings
-    this.next = next
-    this.request = request
-    this.context = context
-    this.endsAt = endsAt
+    this.call = call
     this.made = 1
     this.error = undefined
     this.wanted = false
@@ -61,7 +66,8 @@ export class Series<Req, Res> {
     this.step = 0
     this.waitedMs = 0
     this.tried = undefined
-    this.failed(error)
+    this.works = []
+    this.failed(call.error, call.answer)
   }
 
   run(): Promise<Res> {
@@ -71,7 +77,7 @@ export class Series<Req, Res> {
     }
     // Nobody else is to be asked: most failures under load end right here.
     const delayMs = this.wanted ? this.grant(this.settings.attempts === 1) : -1
-    return delayMs < 0 ? Promise.reject(this.leave()) : this.drive(delayMs)
+    return delayMs < 0 ? Promise.reject(this.leave(this.verdict())) : this.drive(delayMs)
   }
 
   /** `firstDelayMs`: the wait before the second attempt, where that has been granted already. */
@@ -91,14 +97,14 @@ export class Series<Req, Res> {
           const ms = delayMs
           delayMs = undefined
           this.granted = true
-          if (ms > 0) await sleep(this.context, ms, { keepAlive: settings.keepAlive })
+          if (ms > 0) await sleep(this.call.context, ms, { keepAlive: settings.keepAlive })
           return true
         },
       })
     } catch (error) {
       // Anything else is what ended the wait, or came out of a hook.
       const ours = error === this.presented() || !(this.error instanceof Error) || isAbort(this.error)
-      throw ours ? this.leave() : error
+      throw this.leave(ours ? this.verdict() : error)
     }
   }
 
@@ -124,18 +130,22 @@ export class Series<Req, Res> {
     if (!this.granted) throw new AbortError(this.error as Error)
     this.granted = false
     this.made = attempt
-    const context = this.context.with({ attempt }).with(triedEndpoints, this.tried)
+    const { next, request, context } = this.call
+    const within = context.with({ attempt }).with(triedEndpoints, this.tried)
+    let answer: Promise<Res> | undefined
     try {
-      const answer = await callWithin(context, this.next, this.request)
+      answer = callWithin(within, next, request)
+      const value = await answer
       this.settings.budget?.succeeded()
-      return answer
+      return value
     } catch (error) {
-      this.failed(error)
+      this.failed(error, answer)
       throw this.presented()
     }
   }
 
-  private failed(error: unknown): void {
+  private failed(error: unknown, answer: Promise<Res> | undefined): void {
+    if (answer !== undefined && workBehind(answer) !== answer) this.works.push(workBehind(answer))
     this.error = error
     this.wanted = this.wants(error)
     const endpoint = endpointOf(error)
@@ -148,7 +158,7 @@ export class Series<Req, Res> {
 
   /** The questions about the call itself. */
   private wants(error: unknown): boolean {
-    if (this.context.ended || isAbort(error) || isFinal(error)) return false
+    if (this.call.context.ended || isAbort(error) || isFinal(error)) return false
     const may = repeatable(error)
     if (may === 'yes') return true
     // A hook that decides which errors are worth it takes the place of the kit's own opinion.
@@ -158,8 +168,9 @@ export class Series<Req, Res> {
 
   private idempotent(): boolean {
     const { idempotent } = this.settings
-    if (idempotent === undefined) return this.context.idempotent
-    return typeof idempotent === 'boolean' ? idempotent : idempotent(this.request, this.context)
+    const { request, context } = this.call
+    if (idempotent === undefined) return context.idempotent
+    return typeof idempotent === 'boolean' ? idempotent : idempotent(request, context)
   }
 
   private async decide(failed: RetryContext): Promise<number> {
@@ -177,9 +188,10 @@ export class Series<Req, Res> {
     if (!(delayMs >= 0 && delayMs < Infinity)) {
       return this.refuse(adviceOf(this.error)?.retryAfterMs === undefined ? 'backoff' : 'hint')
     }
-    const now = this.context.clock.now()
-    const endsAt = Math.min(this.endsAt, this.context.deadline)
-    if (now + delayMs + settings.minUsefulMs > endsAt) return this.refuse('deadline')
+    const { context, endsAt } = this.call
+    const now = context.clock.now()
+    if (now + delayMs + settings.minUsefulMs > Math.min(endsAt, context.deadline))
+      return this.refuse('deadline')
     if (settings.budget !== undefined && !settings.budget.withdraw(now)) return this.refuse('budget')
     this.waitedMs = delayMs
     if (retried.active) {
@@ -210,8 +222,14 @@ export class Series<Req, Res> {
     return -1
   }
 
+  /** The call fails with this error. */
+  private leave(error: unknown): unknown {
+    if (this.works.length > 0) answeredEarly(this.call.promise, Promise.allSettled(this.works))
+    return error
+  }
+
   /** The error to pass up when the questions, or p-retry, have said no. */
-  private leave(): unknown {
+  private verdict(): unknown {
     const { error, made, wanted, settings } = this
     if (isAbort(error)) return passUp(error.originalError, made, true, settings.name)
     // p-retry does not ask about an attempt more than there are.
