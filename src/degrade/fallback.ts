@@ -14,6 +14,7 @@ import type { Handler } from '../core/handler.ts'
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { functionOption, knownOptions, nameOption, numberOption } from '../core/options.ts'
 import { isRejection, Rejection } from '../core/rejection.ts'
+import { endedAlready } from '../internal/ended.ts'
 import { type Operated, operated } from '../internal/operated.ts'
 import { attempt, settleWithin } from '../internal/settle-within.ts'
 import type { CopyStore } from './copy-store.ts'
@@ -141,7 +142,8 @@ class StandIns<Req, Res> implements Mechanism<Limits, FallbackSnapshot> {
   }
 
   async call(next: Handler<any, Res>, request: Req, context: Context): Promise<Res> {
-    if (context.ended) throw context.scope.reason
+    const ended = endedAlready(context)
+    if (ended !== undefined) return ended
     const key = this.access === undefined ? undefined : this.key(request, context)
     if (this.off?.(request, context)) {
       this.skipped++

@@ -15,6 +15,7 @@ import { type Context, createContext } from '../core/context.ts'
 import type { Handler } from '../core/handler.ts'
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { functionOption, knownOptions, nameOption, numberOption } from '../core/options.ts'
+import { endedAlready } from '../internal/ended.ts'
 import { errorFrom, factsOf } from '../internal/error-facts.ts'
 import { type Operated, operated } from '../internal/operated.ts'
 import { attempt } from '../internal/settle-within.ts'
@@ -164,7 +165,8 @@ class StaleCache<Req, Res> implements Mechanism<Ages, StaleSnapshot> {
   }
 
   call<Q extends Req, S extends Res>(next: Handler<Q, S>, request: Q, context: Context): Promise<S> {
-    if (context.ended) return Promise.reject(context.scope.reason)
+    const ended = endedAlready(context)
+    if (ended !== undefined) return ended
     let key: string | undefined
     try {
       key = this.key(request, context)
