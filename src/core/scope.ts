@@ -101,7 +101,7 @@ export class Scope implements Alarm, Watcher {
       if (this.endless) return new AbortController().signal
       this.controller = new AbortController()
       if (this.ending !== undefined) this.controller.abort(this.reason)
-      else if (!this.closed) this.attach()
+      else if (!this.closed && !this.attached) this.attach()
     }
     return this.controller.signal
   }
