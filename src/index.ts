@@ -1,6 +1,7 @@
 export type { Advice } from './core/advice.ts'
 export { adviceOf, advise, isFinal, retryAfter, shouldRetry } from './core/advice.ts'
 export { currentContext, withContext } from './core/ambient.ts'
+export { addAnswerField, markDegraded } from './core/answer-fields.ts'
 export { chain, describe, gate, layer } from './core/chain.ts'
 export type { Alarm, Clock } from './core/clock.ts'
 export { systemClock } from './core/clock.ts'
