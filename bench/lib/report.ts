@@ -39,7 +39,9 @@ export function table(head: readonly string[], rows: readonly (readonly (string 
 
 /** Prints the figures as the last line; a full run is also written to `bench/results/`. */
 export function finish(report: Report): void {
-  const figures = Object.fromEntries(Object.entries(report.figures).map(([name, f]) => [name, round(f.value)]))
+  const figures = Object.fromEntries(
+    Object.entries(report.figures).map(([name, f]) => [name, round(f.value)]),
+  )
   const spread = Object.fromEntries(
     Object.entries(report.figures).map(([name, f]) => [name, [round(f.low), round(f.high)]]),
   )

@@ -1,4 +1,12 @@
-import { circuitBreaker, ConsecutiveBreaker, handleAll, retry, TimeoutStrategy, timeout, wrap } from 'cockatiel'
+import {
+  ConsecutiveBreaker,
+  circuitBreaker,
+  handleAll,
+  retry,
+  TimeoutStrategy,
+  timeout,
+  wrap,
+} from 'cockatiel'
 import CircuitBreaker from 'opossum'
 import pRetry from 'p-retry'
 import { chain, type Gate, gate, Rejection, rootContext } from 'spillway'
@@ -32,7 +40,8 @@ function slots(limit: number): Gate<unknown, undefined> {
     kind: 'bulkhead',
     name: 'slots',
     admit() {
-      if (active >= limit) return new Rejection({ reason: 'bulkhead-full', policy: 'slots', retry: 'elsewhere' })
+      if (active >= limit)
+        return new Rejection({ reason: 'bulkhead-full', policy: 'slots', retry: 'elsewhere' })
       active++
       return undefined
     },
@@ -42,12 +51,14 @@ function slots(limit: number): Gate<unknown, undefined> {
   }
 }
 
-const five = () => [gate(meter()), gate(slots(1000)), gate(meter()), gate(slots(1000)), gate(meter())] as const
+const five = () =>
+  [gate(meter()), gate(slots(1000)), gate(meter()), gate(slots(1000)), gate(meter())] as const
 
 const shut = gate({
   kind: 'breaker',
   name: 'shut',
-  admit: () => new Rejection({ reason: 'breaker-open', policy: 'shut', retry: 'elsewhere', retryAfterMs: 1000 }),
+  admit: () =>
+    new Rejection({ reason: 'breaker-open', policy: 'shut', retry: 'elsewhere', retryAfterMs: 1000 }),
 })
 
 async function openOpossum(): Promise<Call> {

@@ -1,5 +1,12 @@
 import autocannon from 'autocannon'
-import { type Comparison, type ComparisonOptions, compare, type Side, startServer, type Usage } from './throughput.ts'
+import {
+  type Comparison,
+  type ComparisonOptions,
+  compare,
+  type Side,
+  startServer,
+  type Usage,
+} from './throughput.ts'
 
 /** Bare express against express behind `protect` with a deadline; the load comes from this process. */
 export async function compareExpress(options: ComparisonOptions): Promise<Comparison> {

@@ -26,7 +26,12 @@ for (let round = 1; round <= rounds; round++) {
   }
 }
 
-console.log(table(['case', 'ns a call'], names.map(name => [name, figure(nanos.get(name)!).value])))
+console.log(
+  table(
+    ['case', 'ns a call'],
+    names.map(name => [name, figure(nanos.get(name)!).value]),
+  ),
+)
 
 const over = (above: string, below: string): Figure => ratio(nanos.get(above)!, nanos.get(below)!)
 

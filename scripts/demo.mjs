@@ -1,0 +1,24 @@
+/** `npm run demo`: set-up, then demo/main.ts with the arguments given. Ctrl-C ends it, and that is a good end. */
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { root, setUp } from './setup.mjs'
+
+for (const line of setUp({ needs: ['redis'] })) console.error(`set-up: ${line}`)
+
+const demo = spawn(process.execPath, ['--import', 'tsx', 'demo/main.ts', ...process.argv.slice(2)], {
+  cwd: root,
+  stdio: 'inherit',
+  // What the demo starts finds `spillway/...` in src/ too, wherever it stands.
+  env: { ...process.env, TSX_TSCONFIG_PATH: join(root, 'tsconfig.json') },
+})
+
+let stopped = false
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    // At a terminal, Ctrl-C reaches the demo by itself, and npm passes it on once more.
+    const heard = signal === 'SIGINT' && process.stdin.isTTY
+    if (!stopped && !heard) demo.kill(signal)
+    stopped = true
+  })
+}
+demo.on('exit', code => process.exit(stopped ? 0 : (code ?? 1)))
