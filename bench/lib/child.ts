@@ -5,7 +5,7 @@ export interface Child {
   readonly process: ChildProcess
   /** The next message that the child sends. Rejects when it ends without one. */
   next<T>(): Promise<T>
-  send(message: object): void
+  send(message: object | string): void
   stop(): Promise<void>
 }
 

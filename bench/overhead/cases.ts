@@ -20,15 +20,14 @@ const caught = (): undefined => undefined
 
 /** A gate that counts and measures, as `observe` would. */
 function meter(): Gate<unknown, number> {
-  let calls = 0
-  let totalMs = 0
+  const seen = { calls: 0, totalMs: 0 }
   return {
     kind: 'observe',
     name: 'meter',
     admit: (_request, _context, now) => now,
     settle(startedAt, _outcome, now) {
-      calls++
-      totalMs += now - startedAt
+      seen.calls++
+      seen.totalMs += now - startedAt
     },
   }
 }

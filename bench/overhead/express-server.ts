@@ -5,7 +5,7 @@ import { chain, gate } from 'spillway'
 import { protect } from 'spillway/express'
 import { deadline } from 'spillway/timeout'
 import { answer } from '../lib/child.ts'
-import { meterCpu } from './throughput.ts'
+import { answerBlocks } from './throughput.ts'
 
 const app = express()
 let requests = 0
@@ -18,12 +18,10 @@ app.get('/', (_request, response) => {
   response.json({ hello: 'world' })
 })
 
-let cpu = meterCpu()
 const server = app.listen(0, '127.0.0.1', () => answer({ port: (server.address() as AddressInfo).port }))
-
-process.on('message', (message: 'from' | 'to') => {
-  if (message === 'to') return answer({ requests, cpuMs: cpu() })
-  requests = 0
-  cpu = meterCpu()
-  answer({})
+answerBlocks({
+  from: () => {
+    requests = 0
+  },
+  requests: () => requests,
 })

@@ -1,5 +1,6 @@
 import autocannon from 'autocannon'
 import {
+  ask,
   type Comparison,
   type ComparisonOptions,
   compare,
@@ -15,16 +16,11 @@ export async function compareExpress(options: ComparisonOptions): Promise<Compar
 
 async function side(subject: 'bare' | 'ours'): Promise<Side> {
   const { child, port } = await startServer(new URL('./express-server.ts', import.meta.url), subject)
-  const ask = async <T>(message: 'from' | 'to'): Promise<T> => {
-    const reply = child.next<T>()
-    child.process.send(message)
-    return reply
-  }
   return {
     async measure(blockMs) {
-      await ask('from')
+      await ask(child, 'from')
       await autocannon({ url: `http://127.0.0.1:${port}/`, connections: 40, duration: blockMs / 1_000 })
-      const usage = await ask<Usage>('to')
+      const usage = await ask<Usage>(child, 'to')
       return usage.requests / (usage.cpuMs / 1_000)
     },
     stop: () => child.stop(),

@@ -1,4 +1,4 @@
-import { type Child, start } from '../lib/child.ts'
+import { answer, type Child, start } from '../lib/child.ts'
 import { progress } from '../lib/report.ts'
 import { type Figure, figure, ratio } from '../lib/stats.ts'
 
@@ -54,11 +54,24 @@ export async function startServer(file: URL, subject: string): Promise<{ child: 
   return { child, port }
 }
 
-/** Processor time of this process from now on, in milliseconds. */
-export function meterCpu(): () => number {
-  const from = process.cpuUsage()
-  return () => {
+/** Tells a process that a block begins, or asks it what the block took. */
+export function ask<T>(child: Child, message: 'from' | 'to'): Promise<T> {
+  const reply = child.next<T>()
+  child.send(message)
+  return reply
+}
+
+/** The other end of `ask`: counts requests and the processor time of this process. */
+export function answerBlocks(counter: { from(): void; requests(): number }): void {
+  let from = process.cpuUsage()
+  process.on('message', (message: 'from' | 'to') => {
+    if (message === 'from') {
+      from = process.cpuUsage()
+      counter.from()
+      return answer({})
+    }
+    const requests = counter.requests()
     const { user, system } = process.cpuUsage(from)
-    return (user + system) / 1_000
-  }
+    answer({ requests, cpuMs: (user + system) / 1_000 } satisfies Usage)
+  })
 }

@@ -4,7 +4,22 @@ import { createContextKey } from './context-key.ts'
 /** The fields of one answer, by lower-case name. Filled by the parts of a chain, written by the transport. */
 type Fields = Map<string, string>
 
-const key = createContextKey<Fields | undefined>('answer fields', undefined)
+/** A part of an answer that is not what it should be. */
+export interface DegradedPart {
+  readonly part: string
+  /** What stands in its place: a copy from earlier, something that is always at hand, or nothing. */
+  readonly source: 'stale' | 'default' | 'missing'
+  /** How old a copy is. */
+  readonly ageMs?: number | undefined
+}
+
+/** What a chain says about the answer that it is making, besides the answer. */
+interface Notes {
+  readonly fields: Fields
+  readonly degraded: DegradedPart[]
+}
+
+const key = createContextKey<Notes | undefined>('answer fields', undefined)
 
 /**
  * @internal For transports: a context whose answer can be added to, and the fields to write when it is sent.
@@ -15,7 +30,7 @@ export function collectAnswerFields(context: Context): {
   readonly fields: Fields
 } {
   const fields: Fields = new Map()
-  return { context: context.with(key, fields), fields }
+  return { context: context.with(key, { fields, degraded: [] }), fields }
 }
 
 /**
@@ -24,14 +39,46 @@ export function collectAnswerFields(context: Context): {
  * sent, it does nothing.
  */
 export function addAnswerField(context: Context, name: string, value: string): void {
-  const fields = context.get(key)
-  if (fields === undefined) return
+  const notes = context.get(key)
+  if (notes === undefined) return
+  const { fields } = notes
   const lower = name.toLowerCase()
   const held = fields.get(lower)
   fields.set(lower, held === undefined ? value : `${held}, ${value}`)
 }
 
+/** Whether anybody is going to send what is added, and so whether it is worth putting together. */
+export function hasAnswerFields(context: Context): boolean {
+  return context.get(key) !== undefined
+}
+
 /** Says in the answer that it came without `part`, or with an old copy of it: `x-degraded: reviews, ads`. */
-export function markDegraded(context: Context, part: string): void {
-  addAnswerField(context, 'x-degraded', part)
+export function markDegraded(
+  context: Context,
+  part: string,
+  how: Omit<DegradedPart, 'part'> = { source: 'missing' },
+): void {
+  const notes = context.get(key)
+  if (notes === undefined || notes.degraded.some(held => held.part === part)) return
+  notes.degraded.push({ part, ...how })
+  // What a header cannot carry must not make the whole answer fail.
+  addAnswerField(context, 'x-degraded', part.replaceAll(/[^\w.:/-]/g, '_'))
+}
+
+/** The parts that `markDegraded` has named for this answer so far, in that order. */
+export function degradedParts(context: Context): readonly DegradedPart[] {
+  return context.get(key)?.degraded ?? []
+}
+
+/**
+ * @internal For what makes one answer for several callers: adds everything said about it in `from` to the answer
+ * of `to`.
+ */
+export function passAnswerFields(from: Context, to: Context): void {
+  const notes = from.get(key)
+  if (notes === undefined) return
+  for (const { part, ...how } of notes.degraded) markDegraded(to, part, how)
+  for (const [name, value] of notes.fields) {
+    if (name !== 'x-degraded') addAnswerField(to, name, value)
+  }
 }

@@ -9,12 +9,17 @@ import { type Kind, type Layer, type Part, partsOf, tagParts } from './part.ts'
  * Puts middlewares around a handler, the first outermost: `chain(a, b, c)(h)` is `a(b(c(h)))`. Neighbouring gates
  * share one asynchronous frame, which changes nothing but the cost. Chains nest, and fuse where they meet.
  *
+ * What the middlewares need to know of the request and the answer is inferred from them. Say it yourself,
+ * `chain<IncomingMessage>(...)`, where a function written in place stands beside one that needs something.
+ *
  * Outside production (`NODE_ENV`), an order that is known to hurt and a middleware that misuses `next` each cause
  * one warning.
  */
-export function chain<Req = unknown, Res = unknown>(
+export function chain(...middlewares: readonly Middleware[]): Protection
+export function chain<Req, Res = unknown>(
   ...middlewares: readonly Middleware<Req, Res>[]
-): Protection<Req, Res> {
+): Protection<Req, Res>
+export function chain(...middlewares: readonly Middleware<any, any>[]): Protection<any, any> {
   for (const middleware of middlewares) {
     if (typeof middleware !== 'function') {
       throw new TypeError(`Expected every argument of chain() to be a middleware, got ${String(middleware)}`)
@@ -31,15 +36,19 @@ export function gate<Req = unknown, Ticket = unknown>(definition: Gate<Req, Tick
 }
 
 /** Turns a function that wraps a handler into a middleware that a chain knows the name and the kind of. */
-export function layer<Req = unknown, Res = unknown>(
+export function layer(about: Omit<Layer, 'wrap'>, wrap: Middleware): Protection
+export function layer<Req, Res = unknown>(
   about: Omit<Layer, 'wrap'>,
   wrap: Middleware<Req, Res>,
-): Protection<Req, Res> {
+): Protection<Req, Res>
+export function layer(about: Omit<Layer, 'wrap'>, wrap: Middleware<any, any>): Protection<any, any> {
   return assemble([{ layer: { ...about, wrap: wrap as Layer['wrap'] } }])
 }
 
 /** What a middleware is made of, outermost first. */
-export function describe(middleware: Middleware): readonly { readonly kind: Kind; readonly name: string }[] {
+export function describe(
+  middleware: Middleware<any, any>,
+): readonly { readonly kind: Kind; readonly name: string }[] {
   return partsOf(middleware).map(part => {
     const { kind, name } = 'gate' in part ? part.gate : part.layer
     return { kind, name }

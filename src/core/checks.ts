@@ -78,18 +78,18 @@ export function guard(layer: Layer, next: Handler<any, any>): Handler<any, any> 
   const counted: Handler<any, any> = (request, context) => {
     const run = context.get(key)
     if (run === undefined) return next(request, context)
-    run.pending++
     if (++run.calls === 2) {
       warn(
         'SPILLWAY_NEXT_TWICE',
         `${name} called next() twice for one call, so the work was done twice. A middleware that means to repeat says so: layer({ ..., repeats: true }, ...).`,
       )
     }
+    const answer = next(request, context)
+    run.pending++
     const back = (): void => {
       run.pending--
     }
-    const answer = next(request, context)
-    answer.then(back, back)
+    Promise.resolve(answer).then(back, back)
     return answer
   }
   const wrapped = layer.wrap(counted)
@@ -97,13 +97,14 @@ export function guard(layer: Layer, next: Handler<any, any>): Handler<any, any> 
     const run: Run = { calls: 0, pending: 0 }
     const answer = wrapped(request, context.with(key, run))
     const check = (): void => {
-      if (run.pending === 0) return
+      // Once the call has ended, an answer before the work's is what everybody wants.
+      if (run.pending === 0 || context.ended) return
       warn(
         'SPILLWAY_NEXT_ABANDONED',
         `${name} answered before the next() that it called had come back, so that work goes on unseen and its failure is lost. An \`await\` or a \`return\` is missing before next().`,
       )
     }
-    answer.then(check, check)
+    Promise.resolve(answer).then(check, check)
     return answer
   }
 }

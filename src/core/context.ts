@@ -73,14 +73,22 @@ export class Context {
     return deadline === Infinity ? Infinity : Math.max(0, deadline - this.clock.now())
   }
 
-  /** Aborts when the call is cancelled or its deadline passes. Made on the first reading: unread, it costs nothing. */
+  /**
+   * Aborts when the call is cancelled or its deadline passes, with the error that the call then fails with; never
+   * again once the call is over. Made on the first reading: unread, it costs nothing.
+   */
   get signal(): AbortSignal {
     return this.scope.signal
   }
 
-  /** Whether the call has been cancelled or has timed out. Cheaper than `signal.aborted`. */
+  /**
+   * Whether the call has been cancelled or has timed out. Looks at the clock, so work that never lets the event
+   * loop turn may ask it too. Costs far less than a `signal`.
+   */
   get ended(): boolean {
-    return this.scope.ending !== undefined
+    const { scope } = this
+    if (scope.ending !== undefined) return true
+    return scope.deadline !== Infinity && scope.clock.now() >= scope.deadline
   }
 
   /** The value under `key`, or the key's default. */
@@ -96,9 +104,9 @@ export class Context {
   with<T>(key: ContextKey<T>, value: T): Context
   with<T>(first: ContextValues | ContextKey<T>, value?: T): Context {
     if ('defaultValue' in first) {
-      return this.derive({}, { key: first, value, rest: this.entries })
+      return this.derive({}, this.scope, { key: first, value, rest: this.entries })
     }
-    return this.derive(first, this.entries)
+    return this.derive(first)
   }
 
   /** @internal The same call under a scope of its own. */
@@ -114,9 +122,14 @@ export class Context {
     )
   }
 
-  private derive(values: ContextValues, entries: Entry | undefined): Context {
+  /** @internal */
+  derive(
+    values: ContextValues,
+    scope: Scope = this.scope,
+    entries: Entry | undefined = this.entries,
+  ): Context {
     return new Context(
-      this.scope,
+      scope,
       values.criticality ?? this.criticality,
       'tenant' in values ? values.tenant : this.tenant,
       'caller' in values ? values.caller : this.caller,
@@ -143,7 +156,10 @@ export interface OpenContext {
   readonly context: Context
   /** Ends the call and everything it started. Does nothing once it has ended. */
   cancel(reason?: unknown): void
-  /** The call is over: lets go of the parent, the timer and the signal. Ends nothing. */
+  /**
+   * The call is over: lets go of the parent, the timer and the signal, which does not abort any more. Ends nothing:
+   * calls that were made with the context and still run keep its bounds.
+   */
   close(): void
 }
 
@@ -158,20 +174,28 @@ export const rootContext: Context = new Context(
   undefined,
 )
 
-/** A context for a new call. It need not be closed: it holds on to nothing while no call is made with it. */
+/**
+ * A context for a new call. Nobody has to close it: each call that is made with it lets go, at its end, of all it
+ * held on to. Only a `signal` that is read outside of every call stays hooked up until it aborts; work that needs
+ * one and may be over sooner opens its context with `openContext`, and closes it.
+ */
 export function createContext(options: ContextOptions = {}): Context {
-  const { parent, signal, timeoutMs } = options
-  if (signal === undefined && timeoutMs === undefined) {
-    if (parent !== undefined) return parent.with(options)
-    const clock = options.clock ?? systemClock
-    return (clock === systemClock ? rootContext : rootContext.within(Scope.endless(clock))).with(options)
-  }
-  return openContext(options).context
+  return open(options, true).context
 }
 
 /** A context that its owner can cancel: for a transport, a hedge, a piece of work of your own. */
 export function openContext(options: ContextOptions = {}): OpenContext {
-  const { parent = rootContext, signal, timeoutMs = Infinity } = options
+  const { scope, context } = open(options, false)
+  return {
+    context,
+    cancel: (reason = cancelled('context')) => scope.end('cancelled', reason),
+    close: () => scope.close(),
+  }
+}
+
+function open(options: ContextOptions, loose: boolean): { scope: Scope; context: Context } {
+  const { signal, timeoutMs = Infinity } = options
+  const parent = options.parent ?? rootContext
   if (!(timeoutMs >= 0)) {
     throw new RangeError(`Expected \`timeoutMs\` to be a number from 0 up, got ${String(timeoutMs)}`)
   }
@@ -179,13 +203,13 @@ export function openContext(options: ContextOptions = {}): OpenContext {
   if (clock !== parent.clock && options.parent !== undefined) {
     throw new TypeError('Expected no `clock` beside `parent`: a call and its parts share one clock')
   }
-  const deadline = Math.min(parent.deadline, clock.now() + timeoutMs)
-  const scope = new Scope(clock, options.parent?.scope, deadline, timedOut, signal)
-  return {
-    context: parent.within(scope).with(options),
-    cancel: (reason = cancelled('context')) => scope.end('cancelled', reason),
-    close: () => scope.close(),
+  let { scope } = parent
+  const bounds = signal !== undefined || timeoutMs !== Infinity || clock !== scope.clock
+  if (bounds || !loose) {
+    const deadline = Math.min(scope.deadline, timeoutMs === Infinity ? Infinity : clock.now() + timeoutMs)
+    scope = new Scope(clock, options.parent?.scope, deadline, timedOut, signal, loose)
   }
+  return { scope, context: parent.derive(options, scope) }
 }
 
 const timedOut: Expiry = () => deadlineExceeded('context', true)

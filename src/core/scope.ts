@@ -19,6 +19,8 @@ export type Expiry = () => unknown
  * A scope costs nothing that it is not asked for. It hangs in its parent, listens to its source and arms its
  * alarm only while somebody watches it, and lets go of all three when the last watcher leaves. The controller
  * behind `signal` is made on the first reading; from then on the scope stays attached until it ends or is closed.
+ *
+ * Nothing here calls itself, because scopes may nest deeper than the stack.
  */
 export class Scope implements Alarm, Watcher {
   /** A scope that nothing can end, so that nobody need watch it. */
@@ -27,14 +29,19 @@ export class Scope implements Alarm, Watcher {
   }
 
   readonly clock: Clock
+  /** Nothing can end it: it has no deadline, no source, no parent and no owner. */
   readonly endless: boolean
+  /**
+   * Nobody will close it. A call made with it has a scope of its own below it, which ends with the call, so that a
+   * signal read in the call is let go of after it.
+   */
+  readonly loose: boolean
   readonly parent: Scope | undefined
   /** On the clock's scale; `Infinity` for none. Never later than the parent's. */
-  readonly deadline: number
-  /** Set once the scope has ended. */
-  ending: Ending | undefined
+  deadline: number
   /** The error it ended with. */
   reason: unknown
+  private ended: Ending | undefined
   private readonly expiry: Expiry | undefined
   private readonly source: AbortSignal | undefined
   private controller: AbortController | undefined
@@ -56,19 +63,20 @@ export class Scope implements Alarm, Watcher {
     deadline: number,
     expiry: Expiry | undefined,
     source: AbortSignal | undefined,
-    endless: boolean = false,
+    loose: boolean = false,
   ) {
     this.clock = clock
-    this.endless = endless
+    this.endless = loose && source === undefined && parent === undefined && deadline === Infinity
+    this.loose = loose
     this.parent = parent
     this.deadline = deadline
-    this.ending = undefined
     this.reason = undefined
+    this.ended = undefined
     this.expiry = expiry
     this.source = source
     this.controller = undefined
     this.watchers = undefined
-    this.attached = false
+    this.attached = this.endless
     this.closed = false
     // Somebody waits for a call that is watched, so its timeout must come.
     this.keepAlive = true
@@ -77,15 +85,20 @@ export class Scope implements Alarm, Watcher {
     this.previous = undefined
     this.nextWatcher = undefined
     this.previousWatcher = undefined
-    if (parent !== undefined && parent.ending !== undefined) this.end(parent.ending, parent.reason)
-    else if (source?.aborted) this.end('cancelled', source.reason)
+  }
+
+  /** Set once the scope has ended. */
+  get ending(): Ending | undefined {
+    if (this.ended === undefined && !this.attached) this.look()
+    return this.ended
   }
 
   /** Made on the first reading. Aborts when the scope ends, with the error it ended with. */
   get signal(): AbortSignal {
     if (this.controller === undefined) {
-      if (this.source !== undefined && this.deadline === Infinity && this.parent === undefined)
-        return this.source
+      if (this.borrows) return this.source!
+      // One signal for all calls that nothing ends would collect, for ever, the listeners that others forget on it.
+      if (this.endless) return new AbortController().signal
       this.controller = new AbortController()
       if (this.ending !== undefined) this.controller.abort(this.reason)
       else if (!this.closed) this.attach()
@@ -93,51 +106,77 @@ export class Scope implements Alarm, Watcher {
     return this.controller.signal
   }
 
+  /** Whether its source is all that can end it, so that the source's signal will do. */
+  private get borrows(): boolean {
+    return this.loose && this.source !== undefined && this.parent === undefined && this.deadline === Infinity
+  }
+
   /** Adds a watcher to a scope that has not ended. The last to come is the first to be told. */
   watch(watcher: Watcher): void {
-    const first = this.watchers
-    watcher.nextWatcher = first
-    if (first !== undefined) first.previousWatcher = watcher
-    this.watchers = watcher
+    this.link(watcher)
     if (!this.attached) this.attach()
   }
 
   /** Removes a watcher; does nothing for one that has been told already. */
   unwatch(watcher: Watcher): void {
-    const { nextWatcher, previousWatcher } = watcher
-    if (previousWatcher !== undefined) previousWatcher.nextWatcher = nextWatcher
-    else if (this.watchers === watcher) this.watchers = nextWatcher
-    else return
-    if (nextWatcher !== undefined) nextWatcher.previousWatcher = previousWatcher
-    watcher.nextWatcher = undefined
-    watcher.previousWatcher = undefined
-    if (this.attached && this.watchers === undefined && (this.controller === undefined || this.closed)) {
-      this.detach()
-    }
+    if (this.unlink(watcher)) this.release()
   }
 
-  /** Ends the scope and everything below it, innermost first. Only the first ending counts. */
+  /** Moves a watcher to a scope further in. */
+  handOver(watcher: Watcher, inner: Scope): void {
+    this.unlink(watcher)
+    inner.watch(watcher)
+    this.release()
+  }
+
+  /**
+   * Ends the scope and everything below it, innermost first. Only the first ending counts. Whoever is told may end
+   * other scopes, this one's parents among them: nobody is told twice or left out, and the order stays.
+   */
   end(ending: Ending, reason: unknown): void {
-    if (this.ending !== undefined) return
-    this.ending = ending
-    this.reason = reason
-    if (this.attached) this.detach()
-    for (let watcher = this.watchers; watcher !== undefined; watcher = this.watchers) {
-      this.watchers = watcher.nextWatcher
-      if (this.watchers !== undefined) this.watchers.previousWatcher = undefined
-      watcher.nextWatcher = undefined
-      watcher.scopeEnded(ending, reason)
+    if (this.ended !== undefined || this.endless) return
+    this.mark(ending, reason)
+    let scope: Scope = this
+    for (;;) {
+      const watcher = scope.watchers
+      if (watcher instanceof Scope) {
+        watcher.mark(scope.ended!, scope.reason)
+        scope = watcher
+      } else if (watcher !== undefined) {
+        scope.unlink(watcher)
+        watcher.scopeEnded(scope.ended!, scope.reason)
+      } else {
+        if (!scope.closed) scope.controller?.abort(scope.reason)
+        const { parent } = scope
+        if (parent?.unlink(scope)) parent.release()
+        if (scope === this) return
+        scope = parent!
+      }
     }
-    this.controller?.abort(reason)
   }
 
-  /** The call is over: a signal that was handed out no longer keeps the scope attached. */
+  /**
+   * Moves the deadline of a scope without a parent to a later time: somebody more patient has joined the work.
+   * What was narrowed from the scope before stays as it is.
+   */
+  extend(deadline: number): void {
+    if (this.ending !== undefined || this.parent !== undefined || deadline <= this.deadline) return
+    this.deadline = deadline
+    if (!this.attached) return
+    this.clock.disarm(this)
+    if (deadline < Infinity) this.clock.arm(this, deadline)
+  }
+
+  /**
+   * The call is over: the scope lets go of its parent, its timer and its source as soon as nothing below it needs
+   * them, and a signal that was handed out will not abort any more.
+   */
   close(): void {
     this.closed = true
-    if (this.attached && this.watchers === undefined) this.detach()
+    this.release()
   }
 
-  /** @internal The parent ended. */
+  /** @internal Scopes below one that ends are ended by its own loop. */
   scopeEnded(ending: Ending, reason: unknown): void {
     this.end(ending, reason)
   }
@@ -149,22 +188,75 @@ export class Scope implements Alarm, Watcher {
 
   /** @internal The source signal aborted. */
   handleEvent(): void {
-    this.end('cancelled', this.source?.reason)
+    this.end('cancelled', this.source!.reason)
   }
 
+  /** While nobody watches nobody is told: finds out whether a source or a scope further out has ended meanwhile. */
+  private look(): void {
+    for (let scope: Scope | undefined = this; scope !== undefined; scope = scope.parent) {
+      if (scope.ended === undefined && scope.source?.aborted) scope.end('cancelled', scope.source.reason)
+      if (scope.ended !== undefined) this.end(scope.ended, scope.reason)
+      if (scope.ended !== undefined || scope.attached) return
+    }
+  }
+
+  /** One that has ended stays in its place in the parent until everything below it has been told. */
+  private mark(ending: Ending, reason: unknown): void {
+    if (this.ended !== undefined) return
+    this.ended = ending
+    this.reason = reason
+    if (this.attached) this.unhook()
+  }
+
+  /** Hooks the scope into what can end it, and every scope further out that is not hooked in yet. */
   private attach(): void {
-    this.attached = true
-    const { parent } = this
-    if (parent !== undefined) parent.watch(this)
-    if (this.deadline < (parent === undefined ? Infinity : parent.deadline))
-      this.clock.arm(this, this.deadline)
-    if (this.source !== undefined) this.source.addEventListener('abort', this)
+    for (let scope: Scope = this; !scope.attached; scope = scope.parent!) {
+      scope.attached = true
+      const { parent, source } = scope
+      if (source !== undefined) source.addEventListener('abort', scope)
+      if (scope.deadline < (parent === undefined ? Infinity : parent.deadline)) {
+        scope.clock.arm(scope, scope.deadline)
+      }
+      if (parent === undefined || parent.endless) return
+      parent.link(scope)
+    }
   }
 
-  private detach(): void {
+  /** Lets go if nobody needs the scope attached, and likewise further out. */
+  private release(): void {
+    let scope: Scope = this
+    while (scope.attached && scope.watchers === undefined) {
+      if (scope.endless || (scope.controller !== undefined && !scope.closed)) return
+      scope.unhook()
+      const { parent } = scope
+      if (parent === undefined) return
+      parent.unlink(scope)
+      scope = parent
+    }
+  }
+
+  /** What `attach` did, but for the place in the parent. */
+  private unhook(): void {
     this.attached = false
-    if (this.parent !== undefined) this.parent.unwatch(this)
     this.clock.disarm(this)
     if (this.source !== undefined) this.source.removeEventListener('abort', this)
+  }
+
+  private link(watcher: Watcher): void {
+    const first = this.watchers
+    watcher.nextWatcher = first
+    if (first !== undefined) first.previousWatcher = watcher
+    this.watchers = watcher
+  }
+
+  private unlink(watcher: Watcher): boolean {
+    const { nextWatcher, previousWatcher } = watcher
+    if (previousWatcher !== undefined) previousWatcher.nextWatcher = nextWatcher
+    else if (this.watchers === watcher) this.watchers = nextWatcher
+    else return false
+    if (nextWatcher !== undefined) nextWatcher.previousWatcher = previousWatcher
+    watcher.nextWatcher = undefined
+    watcher.previousWatcher = undefined
+    return true
   }
 }

@@ -22,6 +22,9 @@ export class TimingWheel implements Clock {
   readonly #slots: Slot[] = Array.from({ length: SLOTS }, () => ({ next: undefined }))
   readonly now: () => number
   #timer: NodeJS.Timeout | undefined
+  /** What the timer was made with. A test that puts its own in place of it, or takes it away, gets a new timer. */
+  #setInterval: typeof setInterval | undefined
+  #clearInterval: typeof clearInterval | undefined
   #tick = 0
   #armed = 0
   /** How many of the alarms keep the process alive, and whether the timer does. */
@@ -39,9 +42,11 @@ export class TimingWheel implements Clock {
   }
 
   arm(alarm: Alarm, at: number): void {
-    if (this.#timer === undefined) this.#start()
+    if (this.#setInterval !== setInterval) this.#start()
+    if (alarm.previous !== undefined) this.disarm(alarm)
     alarm.at = at
-    const slot = this.#slots[Math.max(Math.ceil(at / TICK_MS), this.#tick + 1) % SLOTS] as Alarm
+    // A time that is no number, or infinite, falls into slot 0 and never comes.
+    const slot = this.#slots[(Math.max(Math.ceil(at / TICK_MS), this.#tick + 1) % SLOTS) | 0] as Alarm
     const first = slot.next
     alarm.previous = slot
     alarm.next = first
@@ -67,25 +72,30 @@ export class TimingWheel implements Clock {
   }
 
   #start(): void {
+    this.#stop()
+    this.#setInterval = setInterval
+    this.#clearInterval = clearInterval
     this.#tick = Math.floor(this.now() / TICK_MS)
     this.#idle = 0
     this.#timer = setInterval(() => this.#turn(), TICK_MS)
-    this.#timer.unref()
+    this.#hold(this.#holding > 0)
   }
 
   #turn(): void {
     const now = this.now()
-    const target = Math.floor(now / TICK_MS)
-    // After a long stall one full turn visits every slot; more would visit them again.
-    const from = Math.max(this.#tick + 1, target - SLOTS + 1)
-    this.#tick = target
-    for (let tick = from; tick <= target; tick++) this.#visit(this.#slots[tick % SLOTS]!, now)
+    const tick = Math.floor(now / TICK_MS)
+    // The slot of the tick that has only begun is visited too, for those in it that are due, and again next time:
+    // the timer's turns fall anywhere within a tick. After a long stall one full turn visits every slot; more would
+    // visit them again.
+    const from = Math.max(this.#tick + 1, tick + 2 - SLOTS)
+    this.#tick = tick
+    for (let visited = from; visited <= tick + 1; visited++) this.#visit(this.#slots[visited % SLOTS]!, now)
     if (this.#held && this.#holding === 0) this.#hold(false)
     if (this.#armed > 0) this.#idle = 0
     else if (++this.#idle > IDLE_TICKS) this.#stop()
   }
 
-  /** Rings what is due in one slot. An alarm may arm or disarm others while it rings, so all due are unlinked first. */
+  /** Rings what is due in one slot. An alarm may arm or disarm others while it rings, so all due are collected first. */
   #visit(slot: Slot, now: number): void {
     let due: Alarm[] | undefined
     for (let alarm = slot.next; alarm !== undefined; alarm = alarm.next) {
@@ -99,7 +109,14 @@ export class TimingWheel implements Clock {
       // Disarmed, or disarmed and armed for later, by an alarm that rang before it.
       if (alarm.previous === undefined || alarm.at > now) continue
       this.disarm(alarm)
-      alarm.ring()
+      try {
+        alarm.ring()
+      } catch (error) {
+        // The process hears of it, and the alarms behind this one ring in time all the same.
+        queueMicrotask(() => {
+          throw error
+        })
+      }
     }
   }
 
@@ -110,8 +127,9 @@ export class TimingWheel implements Clock {
   }
 
   #stop(): void {
-    clearInterval(this.#timer)
-    this.#held = false
+    this.#clearInterval?.(this.#timer)
+    this.#setInterval = undefined
     this.#timer = undefined
+    this.#held = false
   }
 }

@@ -28,6 +28,8 @@ export class SlotTable {
   reused: number
   /** Rows that have been somebody's. */
   used: number
+  /** How often there was no row for a new key. */
+  full: number
   readonly hash: KeyHash
   private readonly stride: number
   private readonly windows: number
@@ -47,6 +49,7 @@ export class SlotTable {
     this.cells = new Float64Array((this.windows * WAYS + this.sharedRows) * this.stride)
     this.reused = 0
     this.used = 0
+    this.full = 0
   }
 
   /** The key's row, or -1. */
@@ -71,7 +74,10 @@ export class SlotTable {
     if (at < 0) at = this.idleIn(second, now)
     if (at < 0) at = this.makeRoom(first, now)
     if (at < 0) at = this.makeRoom(second, now)
-    if (at < 0) return -1
+    if (at < 0) {
+      this.full++
+      return -1
+    }
     if (this.cells[at - 1] === 0) this.used++
     else this.reused++
     this.cells[at - 1] = print
@@ -110,6 +116,7 @@ export class SlotTable {
     this.cells.fill(0)
     this.used = 0
     this.reused = 0
+    this.full = 0
   }
 
   private first(print: Fingerprint): number {

@@ -6,6 +6,7 @@
  * All are asked before any is charged. Nothing else can run in between, and waiting turns no grant into a denial, so
  * there is never anything to undo.
  */
+import type { Clock } from '../core/clock.ts'
 import { knownOptions } from '../core/options.ts'
 import type { Decision, Limiter, LimitPolicy } from './limiter.ts'
 
@@ -38,6 +39,7 @@ export function all(...limiters: readonly Limiter[]): Limiter<object, AllSnapsho
 
 class All implements Limiter<object, AllSnapshot> {
   readonly immediate: true
+  readonly clock: Clock
   readonly kind: string
   readonly name: string
   readonly release?: (key: string, cost: number, now?: number) => void
@@ -47,6 +49,7 @@ class All implements Limiter<object, AllSnapshot> {
 
   constructor(limiters: readonly Limiter[]) {
     this.immediate = true
+    this.clock = limiters[0]!.clock
     this.kind = 'all'
     this.name = limiters.map(limiter => limiter.name).join('+')
     this.limiters = limiters

@@ -50,7 +50,7 @@ class Concurrency implements Limiter<ConcurrencyOptions, ConcurrencySnapshot> {
   readonly immediate: true
   readonly kind: string
   readonly name: string
-  private readonly clock: Clock
+  readonly clock: Clock
   private readonly maxKeys: number
   private readonly held: Map<string, number>
   /** Held by the keys that found no room in `held`. */
@@ -101,7 +101,7 @@ class Concurrency implements Limiter<ConcurrencyOptions, ConcurrencySnapshot> {
       this.shared += cost
       this.overflowed++
     }
-    return this.decide(true, verdict.remaining - cost, 0)
+    return this.decide(true, verdict.remaining - cost, 0, cost)
   }
 
   peek(key: string, cost: number = 1, now: number = this.clock.now()): Decision {
@@ -111,11 +111,11 @@ class Concurrency implements Limiter<ConcurrencyOptions, ConcurrencySnapshot> {
     const own = this.held.get(key)
     const held = own ?? (this.held.size < this.maxKeys ? 0 : this.shared)
     const room = blocked > 0 ? 0 : Math.max(0, this.limit - held)
-    if (cost > this.limit || this.limit === 0) return this.decide(false, room, Infinity)
-    if (blocked > 0) return this.decide(false, 0, blocked)
+    if (cost > this.limit || this.limit === 0) return this.decide(false, room, Infinity, held)
+    if (blocked > 0) return this.decide(false, 0, blocked, held)
     return cost <= room || cost === 0
-      ? this.decide(true, room, 0)
-      : this.decide(false, room, this.retryAfterMs)
+      ? this.decide(true, room, 0, held)
+      : this.decide(false, room, this.retryAfterMs, held)
   }
 
   release(key: string, cost: number = 1): void {
@@ -184,13 +184,14 @@ class Concurrency implements Limiter<ConcurrencyOptions, ConcurrencySnapshot> {
     this.overflowed = 0
   }
 
-  private decide(allowed: boolean, remaining: number, retryAfterMs: number): Decision {
+  private decide(allowed: boolean, remaining: number, retryAfterMs: number, held: number): Decision {
     return {
       allowed,
       limit: this.limit,
       remaining,
       retryAfterMs,
-      resetAfterMs: 0,
+      // What is held is held until it is released, and nobody knows when that will be.
+      resetAfterMs: held === 0 ? 0 : Infinity,
       policy: this.name,
       source: 'local',
       shadowed: false,

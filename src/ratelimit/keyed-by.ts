@@ -12,6 +12,7 @@ export function keyedBy<Options, Snapshot extends object>(
   functionOption('keyOf', keyOf)
   return {
     immediate: true,
+    clock: limiter.clock,
     kind: limiter.kind,
     name: limiter.name,
     take: (key, cost, now) => limiter.take(keyOf(key), cost, now),

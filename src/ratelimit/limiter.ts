@@ -4,6 +4,7 @@
  * A denial is a value, never an exception: an exception means that the question made no sense (a cost of NaN), or
  * that somebody waited and the call ended meanwhile. `retryAfterMs` tells "not now" from "never".
  */
+import type { Clock } from '../core/clock.ts'
 import type { Context } from '../core/context.ts'
 import type { Mechanism } from '../core/mechanism.ts'
 
@@ -64,6 +65,8 @@ interface LimiterBase<Options = any, Snapshot extends object = object> extends M
 export interface Limiter<Options = any, Snapshot extends object = object>
   extends LimiterBase<Options, Snapshot> {
   readonly immediate: true
+  /** Where `now` comes from when it is not given. */
+  readonly clock: Clock
   /** Takes `cost` from `key` if there is that much, all or nothing. @default cost 1 */
   take(key: string, cost?: number, now?: number): Decision
   /** What `take` would say, without taking anything. @default cost 1 */

@@ -1,3 +1,4 @@
+import type { Clock } from '../core/clock.ts'
 import { functionOption, knownOptions, nameOption } from '../core/options.ts'
 import type { Decision, Limiter, LimitPolicy } from './limiter.ts'
 
@@ -28,6 +29,7 @@ export function plans(options: PlansOptions): Limiter<PlansOptions, PlansSnapsho
 
 class Plans implements Limiter<PlansOptions, PlansSnapshot> {
   readonly immediate: true
+  readonly clock: Clock
   readonly kind: string
   readonly name: string
   private of: PlansOptions['of']
@@ -35,10 +37,11 @@ class Plans implements Limiter<PlansOptions, PlansSnapshot> {
   private otherwise: Limiter
 
   constructor(options: PlansOptions) {
+    const { of, limits, otherwise } = check(options)
     this.immediate = true
+    this.clock = otherwise.clock
     this.kind = 'plans'
     this.name = nameOption('name', options.name ?? this.kind)
-    const { of, limits, otherwise } = check(options)
     this.of = of
     this.limits = new Map(Object.entries(limits))
     this.otherwise = otherwise

@@ -13,9 +13,14 @@ export interface Reservation {
 }
 
 /** Takes `estimate` now and the difference later: for tokens of a model, bytes of an answer, rows of a query. */
-export function reserve(limiter: Limiter, key: string, estimate: number, now?: number): Reservation {
+export function reserve(
+  limiter: Limiter,
+  key: string,
+  estimate: number,
+  now: number = limiter.clock.now(),
+): Reservation {
   const decision = limiter.take(key, estimate, now)
-  let open = decision.allowed && !decision.shadowed
+  let open = decision.allowed
   const settle = (actual: number, at?: number): void => {
     if (!Number.isSafeInteger(actual) || actual < 0) {
       throw new RangeError(`Expected \`actual\` to be a whole number from 0 up, got ${String(actual)}`)

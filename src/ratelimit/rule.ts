@@ -1,3 +1,6 @@
+import type { Fingerprint } from '../internal/key-hash.ts'
+import type { SlotTable } from '../internal/slot-table.ts'
+
 /**
  * What one algorithm does with the state of one key. A rule keeps nothing per key itself: the state is a row of
  * numbers in `cells` from `at` on. Times are whole units (see time-scale.ts); costs are whole numbers up to `limit`.
@@ -31,4 +34,15 @@ export interface Rule {
 
 export function copyRow(cells: Float64Array, from: number, to: number, width: number): void {
   for (let i = 0; i < width; i++) cells[to + i] = cells[from + i]!
+}
+
+/** A row for a key that has none, in the state of the shared row that it has been using; or that shared row itself. */
+export function rowFor(table: SlotTable, rule: Rule, print: Fingerprint, now: number): number {
+  const { cells } = table
+  const shared = table.shared(print)
+  const at = table.claim(print, now)
+  if (at < 0) return shared
+  if (cells[shared]! > now) rule.copy(cells, shared, at)
+  else cells[at] = 0
+  return at
 }

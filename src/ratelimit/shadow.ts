@@ -10,17 +10,22 @@ export interface ShadowSnapshot {
 /**
  * A limit that only watches: it counts and decides like `limiter`, and grants everything. What it would have refused
  * is marked `shadowed` and counted. For trying out a limit, or one of several, on live traffic.
+ *
+ * What is refunded for such a call goes back to the limit all the same, which then looks fuller than it would be.
  */
 export function shadow<Options>(limiter: Limiter<Options>): Limiter<Options, ShadowSnapshot> {
   let shadowed = 0
   return {
     immediate: true,
+    clock: limiter.clock,
     kind: limiter.kind,
     name: limiter.name,
     take(key, cost, now) {
       const decision = limiter.take(key, cost, now)
       if (decision.allowed) return decision
       shadowed++
+      // What is held will be released, so it has to be counted first.
+      if (limiter.release !== undefined) limiter.charge(key, cost ?? 1, now)
       return letThrough(decision)
     },
     peek(key, cost, now) {

@@ -16,7 +16,7 @@ import { BlockList } from './block-list.ts'
 import { checkCost, checkKey } from './checks.ts'
 import { noteBuilt } from './config-checks.ts'
 import type { Decision, Limiter, LimitPolicy } from './limiter.ts'
-import type { Rule } from './rule.ts'
+import { type Rule, rowFor } from './rule.ts'
 import type { TimeScale } from './time-scale.ts'
 
 export interface KeyedOptions {
@@ -60,7 +60,7 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
   readonly immediate: true
   readonly kind: string
   readonly name: string
-  private readonly clock: Clock
+  readonly clock: Clock
   private readonly table: SlotTable
   private readonly own: readonly string[]
   private readonly build: (options: Options) => Plan
@@ -72,7 +72,6 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
   private allowed: number
   private denied: number
   private never: number
-  private overflowed: number
 
   /** @param own the options that are not common to all, which are the ones that `update` can change */
   constructor(kind: string, options: Options, own: readonly string[], build: (options: Options) => Plan) {
@@ -97,7 +96,6 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
     this.allowed = 0
     this.denied = 0
     this.never = 0
-    this.overflowed = 0
     noteBuilt(kind, this.name)
     register(this)
   }
@@ -118,7 +116,7 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
     }
     this.allowed++
     if (cost === 0) return this.decide(from, 0, print, t)
-    const to = own < 0 ? this.settleIn(print, from, t) : own
+    const to = own < 0 ? rowFor(table, rule, print, t) : own
     rule.add(table.cells, to, cost, t)
     return this.decide(to, 0, print, t)
   }
@@ -151,7 +149,7 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
     const t = this.scale.read(now)
     const print = table.hash.of(key)
     const own = table.find(print)
-    const at = own < 0 ? this.settleIn(print, table.shared(print), t) : own
+    const at = own < 0 ? rowFor(table, rule, print, t) : own
     rule.add(table.cells, at, Math.min(cost, 2 * rule.limit), t)
   }
 
@@ -197,7 +195,7 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
       keys: this.table.used,
       maxKeys: this.table.maxKeys,
       reused: this.table.reused,
-      overflowed: this.overflowed,
+      overflowed: this.table.full,
       blocked: this.blocks.count,
     }
   }
@@ -209,7 +207,6 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
     this.allowed = 0
     this.denied = 0
     this.never = 0
-    this.overflowed = 0
   }
 
   /** Units until `cost` would be granted; 0 for now, `Infinity` for never. */
@@ -219,19 +216,6 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
     const wait = cost === 0 ? 0 : rule.wait(this.table.cells, at, cost, now)
     const blocked = blocks.leftOf(print, now)
     return wait > blocked ? wait : blocked
-  }
-
-  /** Gives a new key a row, in the state of the shared row that it would have used; or that shared row itself. */
-  private settleIn(print: number, shared: number, now: number): number {
-    const { table, rule } = this
-    const at = table.claim(print, now)
-    if (at < 0) {
-      this.overflowed++
-      return shared
-    }
-    if (table.cells[shared]! > now) rule.copy(table.cells, shared, at)
-    else table.cells[at] = 0
-    return at
   }
 
   private decide(at: number, wait: number, print: number, now: number): Decision {

@@ -1,3 +1,4 @@
+import { systemClock } from '../core/clock.ts'
 import { knownOptions, nameOption } from '../core/options.ts'
 import { checkCost, checkKey } from './checks.ts'
 import type { Decision, Limiter } from './limiter.ts'
@@ -32,6 +33,7 @@ export function unlimited(
   }
   return {
     immediate: true,
+    clock: systemClock,
     kind: 'unlimited',
     name,
     take(key, cost) {
