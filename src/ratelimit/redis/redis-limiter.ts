@@ -1,0 +1,101 @@
+import { systemClock } from '../../core/clock.ts'
+import { register } from '../../core/mechanism.ts'
+import { choiceOption, functionOption, knownOptions, numberOption } from '../../core/options.ts'
+import { claimStorePrefix, noteBuilt } from '../config-checks.ts'
+import { warnOfflineQueue } from './config-warnings.ts'
+import { ExactLimiter, type Terms } from './exact.ts'
+import { exactScript } from './exact-script.ts'
+import { Fallback } from './fallback.ts'
+import { KeyNames, keyName } from './keys.ts'
+import { compileLimits } from './limits.ts'
+import { Link } from './link.ts'
+import type { ExactOptions, RedisLimiter, RedisLimiterOptions, RedisLimiterUpdate } from './types.ts'
+
+const common = [
+  'client',
+  'name',
+  'mode',
+  'limits',
+  'outage',
+  'nodes',
+  'timeoutMs',
+  'probeEveryMs',
+  'around',
+  'maxKeys',
+  'clock',
+]
+const own = {
+  exact: ['slotBy', 'denyCacheKeys', 'denyCacheMs'],
+}
+
+/**
+ * One limit for all processes that share a Redis. `exact` asks Redis for every call and is exact; `leased` takes
+ * tokens ahead and answers most calls at once; `fair` agrees on a share for each process. Each states its bound.
+ */
+export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
+  return buildLimiter(options)
+}
+
+/** @internal `time` is for tests: the Lua that sets the server's time. */
+export function buildLimiter(options: RedisLimiterOptions, time?: string): RedisLimiter {
+  const mode = choiceOption('mode', options.mode ?? 'exact', ['exact'])
+  knownOptions(`redisLimiter in mode '${mode}'`, options, [...common, ...own[mode]])
+  const { client } = options
+  if (typeof client?.evalsha !== 'function' || typeof client.eval !== 'function') {
+    throw new TypeError('Expected `client` to be a client of ioredis')
+  }
+  const name = keyName('name', options.name)
+  const clock = options.clock ?? systemClock
+  const maxKeys = numberOption('maxKeys', options.maxKeys ?? 100_000, { min: 1, max: 2 ** 24, integer: true })
+  const { slotBy } = options as ExactOptions
+  if (slotBy !== undefined) functionOption('slotBy', slotBy)
+  if (options.around !== undefined) functionOption('around', options.around)
+
+  const link = new Link({
+    name,
+    client,
+    clock,
+    timeoutMs: numberOption('timeoutMs', options.timeoutMs ?? 50, { min: 1, max: 60_000 }),
+    probeEveryMs: numberOption('probeEveryMs', options.probeEveryMs ?? 100, { min: 1, max: 60_000 }),
+    around: options.around,
+  })
+  const termsOf = (update: RedisLimiterUpdate): Terms => {
+    const limits = compileLimits(name, update.limits!)
+    const outage = choiceOption('outage', update.outage ?? 'local', ['open', 'closed', 'local'])
+    if (outage === 'local' && update.nodes === undefined) {
+      throw new TypeError(
+        "Expected `nodes`, how many processes share the limit: with `outage: 'local'` each grants `limit / nodes` while Redis is away",
+      )
+    }
+    const nodes = numberOption('nodes', update.nodes ?? 1, { min: 1, max: 1e6, integer: true })
+    return {
+      update: { ...update, outage },
+      limits,
+      names: new KeyNames(name, limits, slotBy),
+      fallback: new Fallback({ outage, limits, nodes, clock, maxKeys }),
+    }
+  }
+  const { limits, outage, nodes } = options
+  const exact = new ExactLimiter({
+    name,
+    clock,
+    link,
+    script: exactScript(time),
+    terms: termsOf({ limits, ...(outage && { outage }), ...(nodes !== undefined && { nodes }) }),
+    amend: (terms, change) => {
+      knownOptions('update of redisLimiter', change, ['limits', 'outage', 'nodes'])
+      return termsOf({ ...terms.update, ...change })
+    },
+    denyCacheKeys: numberOption('denyCacheKeys', (options as ExactOptions).denyCacheKeys ?? 10_000, {
+      min: 0,
+      max: 2 ** 24,
+      integer: true,
+    }),
+    denyCacheMs: numberOption('denyCacheMs', (options as ExactOptions).denyCacheMs ?? 1_000, { min: 0 }),
+  })
+  const limiter: RedisLimiter = exact
+  noteBuilt(limiter.kind, name)
+  claimStorePrefix(limiter, { store: client, prefix: exact.terms.names.prefix, name })
+  warnOfflineQueue(name, client)
+  return register(limiter)
+}
