@@ -11,7 +11,10 @@ export interface RunningCatalog {
 
 export async function runCatalog(
   implementation: Partial<CatalogServer>,
-  options: { readonly server?: ServerOptions; readonly client?: ConstructorParameters<typeof Client>[2] } = {},
+  options: {
+    readonly server?: ServerOptions
+    readonly client?: ConstructorParameters<typeof Client>[2]
+  } = {},
 ): Promise<RunningCatalog> {
   const server = new Server(options.server)
   server.addService(CatalogService, implementation as CatalogServer)
