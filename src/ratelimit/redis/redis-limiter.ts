@@ -7,9 +7,17 @@ import { ExactLimiter, type Terms } from './exact.ts'
 import { exactScript } from './exact-script.ts'
 import { Fallback } from './fallback.ts'
 import { KeyNames, keyName } from './keys.ts'
+import { leaseScript } from './lease-script.ts'
+import { LeasedLimiter } from './leased.ts'
 import { compileLimits } from './limits.ts'
 import { Link } from './link.ts'
-import type { ExactOptions, RedisLimiter, RedisLimiterOptions, RedisLimiterUpdate } from './types.ts'
+import type {
+  ExactOptions,
+  LeasedOptions,
+  RedisLimiter,
+  RedisLimiterOptions,
+  RedisLimiterUpdate,
+} from './types.ts'
 
 const common = [
   'client',
@@ -26,6 +34,7 @@ const common = [
 ]
 const own = {
   exact: ['slotBy', 'denyCacheKeys', 'denyCacheMs'],
+  leased: ['maxLease', 'leaseMs', 'refillEveryMs'],
 }
 
 /**
@@ -38,7 +47,7 @@ export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
 
 /** @internal `time` is for tests: the Lua that sets the server's time. */
 export function buildLimiter(options: RedisLimiterOptions, time?: string): RedisLimiter {
-  const mode = choiceOption('mode', options.mode ?? 'exact', ['exact'])
+  const mode = choiceOption('mode', options.mode ?? 'exact', ['exact', 'leased'])
   knownOptions(`redisLimiter in mode '${mode}'`, options, [...common, ...own[mode]])
   const { client } = options
   if (typeof client?.evalsha !== 'function' || typeof client.eval !== 'function') {
@@ -62,9 +71,14 @@ export function buildLimiter(options: RedisLimiterOptions, time?: string): Redis
   const termsOf = (update: RedisLimiterUpdate): Terms => {
     const limits = compileLimits(name, update.limits!)
     const outage = choiceOption('outage', update.outage ?? 'local', ['open', 'closed', 'local'])
-    if (outage === 'local' && update.nodes === undefined) {
+    if (mode !== 'exact' && (limits.length !== 1 || limits[0]!.bucket === undefined)) {
       throw new TypeError(
-        "Expected `nodes`, how many processes share the limit: with `outage: 'local'` each grants `limit / nodes` while Redis is away",
+        `Expected \`limits\` to be one limit with \`periodMs\`: mode '${mode}' can hand out nothing else`,
+      )
+    }
+    if ((mode !== 'exact' || outage === 'local') && update.nodes === undefined) {
+      throw new TypeError(
+        "Expected `nodes`, how many processes share the limit: each has its part of it, at the latest while Redis is away with `outage: 'local'`",
       )
     }
     const nodes = numberOption('nodes', update.nodes ?? 1, { min: 1, max: 1e6, integer: true })
@@ -93,9 +107,27 @@ export function buildLimiter(options: RedisLimiterOptions, time?: string): Redis
     }),
     denyCacheMs: numberOption('denyCacheMs', (options as ExactOptions).denyCacheMs ?? 1_000, { min: 0 }),
   })
-  const limiter: RedisLimiter = exact
+  const limiter = mode === 'leased' ? leased(exact, options as LeasedOptions, maxKeys, time) : exact
   noteBuilt(limiter.kind, name)
   claimStorePrefix(limiter, { store: client, prefix: exact.terms.names.prefix, name })
   warnOfflineQueue(name, client)
   return register(limiter)
+}
+
+function leased(exact: ExactLimiter, options: LeasedOptions, maxKeys: number, time?: string): LeasedLimiter {
+  const { maxLease } = options
+  return new LeasedLimiter({
+    exact,
+    script: leaseScript(time),
+    maxKeys,
+    maxLease:
+      maxLease === undefined
+        ? undefined
+        : numberOption('maxLease', maxLease, { min: 0, max: 1e12, integer: true }),
+    leaseMs: numberOption('leaseMs', options.leaseMs ?? Math.max(1_000, 4 * exact.link.timeoutMs), {
+      min: 2 * exact.link.timeoutMs,
+      max: 3_600_000,
+    }),
+    refillEveryMs: numberOption('refillEveryMs', options.refillEveryMs ?? 100, { min: 1, max: 60_000 }),
+  })
 }
