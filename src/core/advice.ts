@@ -12,12 +12,11 @@ const MAX_DEPTH = 8
 
 /**
  * Writes advice on an error that is not the kit's, so that it travels up with its identity kept. An advice of
- * `never` stays: no later call can soften it.
+ * `never`, the error's own or that of a cause of it, stays: no later call can soften it.
  */
 export function advise(error: unknown, advice: Advice): void {
   if (typeof error !== 'object' || error === null || !Object.isExtensible(error)) return
-  const held = (error as Record<symbol, Advice | undefined>)[mark]
-  if (held?.retry === 'never') return
+  if (isFinal(error)) return
   Object.defineProperty(error, mark, { value: advice, configurable: true, enumerable: false, writable: true })
 }
 

@@ -13,10 +13,28 @@ export interface DegradedPart {
   readonly ageMs?: number | undefined
 }
 
-/** What a chain says about the answer that it is making, besides the answer. */
-interface Notes {
-  readonly fields: Fields
-  readonly degraded: DegradedPart[]
+/** What a chain says about the answer that it is making, besides the answer. Most of the time, nothing. */
+class Notes {
+  /** Told of each field at once, with all of its values so far. */
+  readonly write: ((name: string, value: string) => void) | undefined
+  private held: Fields | undefined
+  private parts: DegradedPart[] | undefined
+
+  constructor(write: ((name: string, value: string) => void) | undefined) {
+    this.write = write
+    this.held = undefined
+    this.parts = undefined
+  }
+
+  get fields(): Fields {
+    this.held ??= new Map()
+    return this.held
+  }
+
+  get degraded(): DegradedPart[] {
+    this.parts ??= []
+    return this.parts
+  }
 }
 
 const key = createContextKey<Notes | undefined>('answer fields', undefined)
@@ -29,8 +47,13 @@ export function collectAnswerFields(context: Context): {
   readonly context: Context
   readonly fields: Fields
 } {
-  const fields: Fields = new Map()
-  return { context: context.with(key, { fields, degraded: [] }), fields }
+  const notes = new Notes(undefined)
+  return { context: context.with(key, notes), fields: notes.fields }
+}
+
+/** @internal The same for transports that write each field when it is added, the whole of its value each time. */
+export function writeAnswerFields(context: Context, write: (name: string, value: string) => void): Context {
+  return context.with(key, new Notes(write))
 }
 
 /**
@@ -44,7 +67,9 @@ export function addAnswerField(context: Context, name: string, value: string): v
   const { fields } = notes
   const lower = name.toLowerCase()
   const held = fields.get(lower)
-  fields.set(lower, held === undefined ? value : `${held}, ${value}`)
+  const all = held === undefined ? value : `${held}, ${value}`
+  fields.set(lower, all)
+  notes.write?.(lower, all)
 }
 
 /** Whether anybody is going to send what is added, and so whether it is worth putting together. */

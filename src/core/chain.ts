@@ -58,7 +58,14 @@ export function describe(
 function assemble(parts: readonly Part[]): Protection<any, any> {
   const protect = (handler: Handler<any, any>): Call<any, any> => {
     const wrapped = wrapAll(parts, handler)
-    return (request?: unknown, context = defaultContext()) => wrapped(request, context)
+    return (request?: unknown, context = defaultContext()) => {
+      try {
+        return wrapped(request, context)
+      } catch (error) {
+        // A frame never throws, but a row may begin with a layer that does.
+        return Promise.reject(error)
+      }
+    }
   }
   return tagParts(protect, parts)
 }

@@ -1,3 +1,4 @@
+import { defaultContext } from './ambient.ts'
 import { createContextKey } from './context-key.ts'
 import type { Handler } from './handler.ts'
 import type { Kind, Layer, Part } from './part.ts'
@@ -16,6 +17,24 @@ const rules: readonly Rule[] = [
     inner: ['retry', 'hedge'],
     because:
       'the breaker then sees one result for a whole series of attempts, and while it is open no attempt can go to another endpoint. Put the breaker inside the retry',
+  },
+  {
+    outer: ['throttle'],
+    inner: ['retry', 'hedge'],
+    because:
+      'the throttle then counts a whole series of attempts as one call, and lets the rest of the series through without a say. Put the throttle inside the retry',
+  },
+  {
+    outer: ['balance'],
+    inner: ['retry', 'hedge'],
+    because:
+      'the endpoint is then chosen once and every attempt goes to it again. Put the balancer inside the retry, so that each attempt may go elsewhere',
+  },
+  {
+    outer: ['attempt-deadline'],
+    inner: ['retry', 'hedge'],
+    because:
+      'the time of one attempt then bounds all of them together. Put the attemptDeadline inside the retry, and a deadline outside it',
   },
   {
     outer: ['bulkhead'],
@@ -69,13 +88,20 @@ interface Run {
   pending: number
 }
 
-/** Wraps a layer so that a `next` called twice, or left behind, is reported. Behaviour is not changed. */
+/** Wraps a layer so that a `next` called twice, left behind or called without its context is reported. Behaviour is not changed. */
 export function guard(layer: Layer, next: Handler<any, any>): Handler<any, any> {
   if (layer.repeats) return layer.wrap(next)
   const { name } = layer
   // The run travels in the context, because nothing else ties a call of `next` to the call that it is made for.
   const key = createContextKey<Run | undefined>(`run of ${name}`, undefined)
   const counted: Handler<any, any> = (request, context) => {
+    if (context === undefined) {
+      warn(
+        'SPILLWAY_CONTEXT_LOST',
+        `${name} called next() without the context, so the deadline and the cancellation of the call are lost from there on. Hand it on: next(request, context).`,
+      )
+      return next(request, context)
+    }
     const run = context.get(key)
     if (run === undefined) return next(request, context)
     if (++run.calls === 2) {
@@ -93,7 +119,7 @@ export function guard(layer: Layer, next: Handler<any, any>): Handler<any, any> 
     return answer
   }
   const wrapped = layer.wrap(counted)
-  return (request, context) => {
+  return (request, context = defaultContext()) => {
     const run: Run = { calls: 0, pending: 0 }
     const answer = wrapped(request, context.with(key, run))
     const check = (): void => {

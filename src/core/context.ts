@@ -103,10 +103,19 @@ export class Context {
   with(values: ContextValues): Context
   with<T>(key: ContextKey<T>, value: T): Context
   with<T>(first: ContextValues | ContextKey<T>, value?: T): Context {
-    if ('defaultValue' in first) {
-      return this.derive({}, this.scope, { key: first, value, rest: this.entries })
-    }
-    return this.derive(first)
+    return 'defaultValue' in first ? this.holding(first, value) : this.derive(first)
+  }
+
+  private holding(key: ContextKey<unknown>, value: unknown): Context {
+    return new Context(
+      this.scope,
+      this.criticality,
+      this.tenant,
+      this.caller,
+      this.attempt,
+      this.idempotent,
+      { key, value, rest: this.entries },
+    )
   }
 
   /** @internal The same call under a scope of its own. */
@@ -123,11 +132,7 @@ export class Context {
   }
 
   /** @internal */
-  derive(
-    values: ContextValues,
-    scope: Scope = this.scope,
-    entries: Entry | undefined = this.entries,
-  ): Context {
+  derive(values: ContextValues, scope: Scope = this.scope): Context {
     return new Context(
       scope,
       values.criticality ?? this.criticality,
@@ -135,7 +140,7 @@ export class Context {
       'caller' in values ? values.caller : this.caller,
       values.attempt ?? this.attempt,
       values.idempotent ?? this.idempotent,
-      entries,
+      this.entries,
     )
   }
 }

@@ -54,8 +54,11 @@ export function nameOption(name: string, value: unknown): string {
   throw new TypeError(`Expected \`${name}\` to be a string that is not empty, got ${show(value)}`)
 }
 
-/** Refuses keys that no option has: a misspelt option would be ignored for ever. */
+/** Refuses what is no object, and keys that no option has: a misspelt option would be ignored for ever. */
 export function knownOptions(owner: string, options: object, known: readonly string[]): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new TypeError(`Expected the options of ${owner} to be an object, got ${show(options)}`)
+  }
   for (const key of Object.keys(options)) {
     if (known.includes(key)) continue
     throw new TypeError(

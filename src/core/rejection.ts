@@ -35,10 +35,14 @@ export interface RejectionOptions {
 const brand = Symbol.for('spillway.rejection')
 
 /**
- * A refusal. An `Error` in every respect but one: it records no stack, because a service under attack makes many
- * of them and the stack of a refusal tells nobody anything.
+ * A refusal. `instanceof Error` holds, and it has a name, a message, a cause and a stack as any error does; but the
+ * stack is one line, because a service under attack makes many refusals and where one was made tells nobody
+ * anything.
  */
 export class Rejection {
+  declare name: string
+  declare message: string
+  declare stack: string
   readonly reason: Reason
   readonly policy: string
   readonly retry: RetryAdvice
@@ -57,23 +61,51 @@ export class Rejection {
     this.cause = options.cause
   }
 
-  get name(): string {
-    return 'Rejection'
-  }
-
-  get message(): string {
-    const detail = this.detail === undefined ? '' : `: ${this.detail}`
-    return `[${this.reason}] refused by ${this.policy}${detail}`
-  }
-
-  get stack(): string {
-    return `${this.name}: ${this.message}`
+  /** What a log of plain data should hold. */
+  toJSON(): object {
+    const { name, message, reason, policy, retry, retryAfterMs, begun, cause } = this
+    const why = cause === undefined ? undefined : String(cause)
+    return { name, message, reason, policy, retry, retryAfterMs, begun, cause: why }
   }
 }
 
-// `instanceof Error` holds, yet no constructor of Error runs, and so no stack is collected.
+// No constructor of Error runs, and so no stack is collected.
 Object.setPrototypeOf(Rejection.prototype, Error.prototype)
 Object.defineProperty(Rejection.prototype, brand, { value: true })
+
+/** Computed when it is read, and yet, as on any error, open to be written: some code adds to a message and rethrows. */
+function lazily(key: 'message' | 'stack', compute: (rejection: Rejection) => string): void {
+  Object.defineProperty(Rejection.prototype, key, {
+    get(this: Rejection) {
+      return compute(this)
+    },
+    set(this: Rejection, value: unknown) {
+      Object.defineProperty(this, key, { value, configurable: true, enumerable: false, writable: true })
+    },
+  })
+}
+
+Object.defineProperty(Rejection.prototype, 'name', { value: 'Rejection', writable: true, configurable: true })
+lazily('message', ({ reason, policy, detail }) => {
+  return `[${reason}] refused by ${policy}${detail === undefined ? '' : `: ${detail}`}`
+})
+lazily('stack', rejection => `${rejection.name}: ${rejection.message}`)
+
+/** One line, and the cause if there is one, where `console.log` would list every field. */
+Object.defineProperty(Rejection.prototype, Symbol.for('nodejs.util.inspect.custom'), {
+  value(
+    this: Rejection,
+    _depth: number,
+    options: object,
+    inspect: (value: unknown, options: object) => string,
+  ) {
+    const { retry, retryAfterMs, cause } = this
+    const after = retryAfterMs === undefined ? '' : ` after ${retryAfterMs} ms`
+    const why =
+      cause === undefined ? '' : ` {\n  [cause]: ${inspect(cause, options).replaceAll('\n', '\n  ')}\n}`
+    return `${this.stack} (retry: ${retry}${after})${why}`
+  },
+})
 
 /** Whether `error` is a refusal of the kit, of any installed copy, and for `reason` if one is given. */
 export function isRejection(error: unknown, reason?: Reason): error is Rejection {

@@ -101,7 +101,7 @@ export class Scope implements Alarm, Watcher {
       if (this.endless) return new AbortController().signal
       this.controller = new AbortController()
       if (this.ending !== undefined) this.controller.abort(this.reason)
-      else if (!this.closed) this.attach()
+      else if (!this.closed && !this.attached) this.attach()
     }
     return this.controller.signal
   }
@@ -130,29 +130,12 @@ export class Scope implements Alarm, Watcher {
   }
 
   /**
-   * Ends the scope and everything below it, innermost first. Only the first ending counts. Whoever is told may end
-   * other scopes, this one's parents among them: nobody is told twice or left out, and the order stays.
+   * Ends the scope and everything below it: calls that began within others before them, the scope's own signal last.
+   * Only the first ending counts. Whoever is told may end other scopes, this one's parents among them: nobody is
+   * told twice or left out, and the order stays.
    */
   end(ending: Ending, reason: unknown): void {
-    if (this.ended !== undefined || this.endless) return
-    this.mark(ending, reason)
-    let scope: Scope = this
-    for (;;) {
-      const watcher = scope.watchers
-      if (watcher instanceof Scope) {
-        watcher.mark(scope.ended!, scope.reason)
-        scope = watcher
-      } else if (watcher !== undefined) {
-        scope.unlink(watcher)
-        watcher.scopeEnded(scope.ended!, scope.reason)
-      } else {
-        if (!scope.closed) scope.controller?.abort(scope.reason)
-        const { parent } = scope
-        if (parent?.unlink(scope)) parent.release()
-        if (scope === this) return
-        scope = parent!
-      }
-    }
+    if (this.ending === undefined && !this.endless) this.tell(ending, reason)
   }
 
   /**
@@ -194,9 +177,30 @@ export class Scope implements Alarm, Watcher {
   /** While nobody watches nobody is told: finds out whether a source or a scope further out has ended meanwhile. */
   private look(): void {
     for (let scope: Scope | undefined = this; scope !== undefined; scope = scope.parent) {
-      if (scope.ended === undefined && scope.source?.aborted) scope.end('cancelled', scope.source.reason)
-      if (scope.ended !== undefined) this.end(scope.ended, scope.reason)
+      if (scope.ended === undefined && scope.source?.aborted) scope.tell('cancelled', scope.source.reason)
+      if (scope.ended !== undefined && scope !== this) this.tell(scope.ended, scope.reason)
       if (scope.ended !== undefined || scope.attached) return
+    }
+  }
+
+  private tell(ending: Ending, reason: unknown): void {
+    this.mark(ending, reason)
+    let scope: Scope = this
+    for (;;) {
+      const watcher = scope.watchers
+      if (watcher instanceof Scope) {
+        watcher.mark(scope.ended!, scope.reason)
+        scope = watcher
+      } else if (watcher !== undefined) {
+        scope.unlink(watcher)
+        watcher.scopeEnded(scope.ended!, scope.reason)
+      } else {
+        if (!scope.closed) scope.controller?.abort(scope.reason)
+        const { parent } = scope
+        if (parent?.unlink(scope)) parent.release()
+        if (scope === this) return
+        scope = parent!
+      }
     }
   }
 

@@ -3,6 +3,7 @@ import type { Context } from '../core/context.ts'
 import type { Handler } from '../core/handler.ts'
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { functionOption, knownOptions, nameOption, numberOption } from '../core/options.ts'
+import { endedAlready } from '../internal/ended.ts'
 import { type Operated, operated } from '../internal/operated.ts'
 import { Flight } from './flight.ts'
 
@@ -101,7 +102,8 @@ class Flights<Req, Res> implements Mechanism<Changes, SingleflightSnapshot> {
     request: Q,
     context: Context,
   ): Promise<S> {
-    if (context.ended) return Promise.reject(context.scope.reason)
+    const ended = endedAlready(context)
+    if (ended !== undefined) return ended
     let key: string | undefined
     try {
       key = this.key(request, context)

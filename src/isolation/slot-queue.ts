@@ -3,7 +3,7 @@ import type { Alarm } from '../core/clock.ts'
 import type { Context } from '../core/context.ts'
 import type { Gate, Outcome } from '../core/gate.ts'
 import type { Handler, Protection } from '../core/handler.ts'
-import type { Rejection } from '../core/rejection.ts'
+import { deadlineExceeded, type Rejection } from '../core/rejection.ts'
 import type { Ending, Watcher } from '../core/scope.ts'
 import type { Slots, Waiter } from './slots.ts'
 import type { WaitList } from './wait-list.ts'
@@ -45,6 +45,7 @@ export function slotQueue<Req>(name: string, until: HoldUntil, select: Select<Re
       const { scope } = context
       if (scope.ending !== undefined) return Promise.reject(scope.reason)
       const now = scope.clock.now()
+      if (now >= scope.deadline) return Promise.reject(deadlineExceeded(name, false))
       let slots: Slots
       try {
         slots = select(request, context, now)

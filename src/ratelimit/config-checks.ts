@@ -9,19 +9,20 @@ const GUIDE = 'docs/rate-limiting.md'
 
 /** Limiters of one name: past this many, they are being made for requests, not for the service. */
 const MANY = 1_000
-const built = new Map<string, number>()
-/** Names are chosen by programmers; if they are not, that is the same mistake. */
+/** Names are chosen by programmers. If there are more than this, they are not, and are counted no further. */
 const MAX_NAMES = 1_000
+const built = new Map<string, number>()
 
 /** A limiter that is made anew for each request starts full each time, and limits nothing. */
 export function noteBuilt(kind: string, name: string): void {
-  const label = name === kind ? kind : `${kind} '${name}'`
+  const label = name === kind ? kind : `${kind} called '${name}'`
   const count = (built.get(label) ?? 0) + 1
-  if (built.has(label) || built.size < MAX_NAMES) built.set(label, count)
-  if (count <= MANY && built.size < MAX_NAMES && currentContext() === undefined) return
+  if (count > 1 || built.size < MAX_NAMES) built.set(label, count)
+  const serving = currentContext() !== undefined
+  if (count <= MANY && !serving) return
   warn(
     'SPILLWAY_LIMITER_PER_REQUEST',
-    `A ${label} was built while a request was being served. A limiter counts from when it is built, so one for each request limits nothing: build it once, and tell requests apart by \`key\`. See ${GUIDE}#spillway_limiter_per_request`,
+    `${serving ? `A ${label} was built while a request was being served` : `More than ${MANY} limiters have been built that are a ${label}`}. A limiter counts from when it is built, so one for each request limits nothing: build it once, and tell requests apart by \`key\`. See ${GUIDE}#spillway_limiter_per_request`,
   )
 }
 

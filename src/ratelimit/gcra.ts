@@ -51,7 +51,7 @@ export function gcra(options: GcraOptions): Limiter<GcraOptions, LimiterSnapshot
 const MIN_INTERVAL_MS = 1e-4
 
 /** A bucket of `capacity` in which one comes back every `intervalMs`, at any time or only every `stepMs`. */
-export function bucketPlan(intervalMs: number, capacity: number, stepMs: number): Plan {
+export function bucketPlan(intervalMs: number, capacity: number, stepMs: number): Plan<GcraRule> {
   if (intervalMs < MIN_INTERVAL_MS) {
     throw new RangeError(`Expected a rate up to ${1000 / MIN_INTERVAL_MS} a second, got ${1000 / intervalMs}`)
   }
@@ -94,6 +94,11 @@ export class GcraRule implements Rule {
   wait(cells: Float64Array, at: number, cost: number, now: number): number {
     const tat = cells[at]!
     return (tat > now ? tat : now) + cost * this.interval - now - this.tolerance
+  }
+
+  /** When `cost` would have been granted, had somebody been waiting for it; may be long ago. */
+  due(cells: Float64Array, at: number, cost: number): number {
+    return cells[at]! + cost * this.interval - this.tolerance
   }
 
   room(cells: Float64Array, at: number, now: number): number {

@@ -22,13 +22,15 @@ export function limited<Req, Res>(
   return (request, context) => {
     const key = admission.keyOf(request, context)
     const cost = admission.costOf(request, context)
-    const takenAt = context.clock.now()
+    const now = context.clock.now()
     const proceed = (decision: Decision): Promise<Res> => {
+      // Somewhere between the question and the answer; the later one, so that a window that the call opened has begun.
+      const takenAt = limiter.immediate ? now : context.clock.now()
       const ticket = admission.judge(decision, key, cost, takenAt, request, context)
       if (isRejection(ticket)) return Promise.reject(ticket)
       return new LimitedCall(admission, limiter, ticket, context).run(next, request, actualCost)
     }
-    const asked = limiter.immediate ? limiter.take(key, cost, takenAt) : limiter.take(key, cost, context)
+    const asked = limiter.immediate ? limiter.take(key, cost, now) : limiter.take(key, cost, context)
     return asked instanceof Promise ? callAfter(asked, proceed) : proceed(asked)
   }
 }

@@ -99,7 +99,10 @@ export interface RemoteLimiter<Options = any, Snapshot extends object = object>
   readonly immediate: false
   take(key: string, cost?: number, context?: Context): Decision | Promise<Decision>
   peek(key: string, cost?: number, context?: Context): Decision | Promise<Decision>
-  /** As for `Limiter`. Resolves when it has been done; a failure is counted in `snapshot()`, never thrown. */
+  /**
+   * As for `Limiter`; `takenAt` is when the grant came, on the context's clock. Resolves when it has been done; a
+   * failure is counted in `snapshot()`, never thrown.
+   */
   refund(key: string, cost: number, context?: Context, takenAt?: number): void | Promise<void>
   charge(key: string, cost: number, context?: Context): void | Promise<void>
   block(key: string, forMs: number, context?: Context): void | Promise<void>

@@ -22,7 +22,7 @@ import { WaitingLine } from '../internal/waiting-line.ts'
 import { BlockList } from './block-list.ts'
 import { checkCost, checkKey } from './checks.ts'
 import { noteBuilt } from './config-checks.ts'
-import { bucketPlan } from './gcra.ts'
+import { bucketPlan, type GcraRule } from './gcra.ts'
 import type { Decision, LimitPolicy, RemoteLimiter } from './limiter.ts'
 import { rowFor } from './rule.ts'
 import { commonOptions, type KeyedOptions, type Plan } from './slot-limiter.ts'
@@ -59,7 +59,7 @@ export function pacer(options: PacerOptions): RemoteLimiter<PacerOptions, PacerS
   return new Pacer(options)
 }
 
-interface Settings extends Plan {
+interface Settings extends Plan<GcraRule> {
   readonly options: PacerOptions
   readonly maxQueue: number
   readonly maxWaitMs: number
@@ -159,7 +159,7 @@ class Pacer implements RemoteLimiter<PacerOptions, PacerSnapshot> {
     checkCost(cost)
     const { rule, scale } = this.settings
     const now = scale.read(this.clock.now())
-    rule.give(this.table.cells, this.find(key), cost, now, now)
+    rule.give(this.table.cells, this.find(key), cost, now)
     this.advance(key)
   }
 
@@ -196,7 +196,7 @@ class Pacer implements RemoteLimiter<PacerOptions, PacerSnapshot> {
     const t = settings.scale.read(now)
     const ratio = settings.scale.perMs / earlier.perMs
     this.table.forEach(at => {
-      if (cells[at]! > then) settings.rule.adopt(cells, at, t, old, then, ratio)
+      if (cells[at]! > then) settings.rule.adopt(cells, at, t, old, then)
       else cells[at] = 0
     })
     this.blocks.rescale(t, then, ratio)
@@ -255,9 +255,11 @@ class Pacer implements RemoteLimiter<PacerOptions, PacerSnapshot> {
         line.wake(clockNow + scale.ms(wait))
         return
       }
-      // When it should have gone, so that lateness does not add up; not before it came.
-      const due = Math.max(now + wait, scale.past(first.since), now - catchUp)
-      rule.add(this.table.cells, this.rowOf(key, now), first.cost, due)
+      // When it should have gone, so that lateness does not add up: not before it came, nor before its alarm.
+      const at = this.rowOf(key, now)
+      const due = rule.due(this.table.cells, at, first.cost)
+      const earliest = scale.past(Math.max(first.since, line.at))
+      rule.add(this.table.cells, at, first.cost, Math.max(due, earliest, now - catchUp))
       this.waiting--
       this.allowed++
       line.serve(this.decide(key, true, 0, now))

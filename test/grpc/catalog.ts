@@ -41,11 +41,7 @@ export interface Price {
 }
 
 const write = (value: object): Buffer => Buffer.from(JSON.stringify(value))
-const readItemRequest = (bytes: Buffer): ItemRequest => JSON.parse(bytes.toString())
-const readItem = (bytes: Buffer): Item => JSON.parse(bytes.toString())
-const readListRequest = (bytes: Buffer): ListRequest => JSON.parse(bytes.toString())
-const readSummary = (bytes: Buffer): Summary => JSON.parse(bytes.toString())
-const readPrice = (bytes: Buffer): Price => JSON.parse(bytes.toString())
+const read = (bytes: Buffer): any => JSON.parse(bytes.toString())
 
 export type CatalogService = typeof CatalogService
 export const CatalogService = {
@@ -54,36 +50,36 @@ export const CatalogService = {
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: ItemRequest): Buffer => write(value),
-    requestDeserialize: readItemRequest,
+    requestDeserialize: (bytes: Buffer): ItemRequest => read(bytes),
     responseSerialize: (value: Item): Buffer => write(value),
-    responseDeserialize: readItem,
+    responseDeserialize: (bytes: Buffer): Item => read(bytes),
   },
   listItems: {
     path: '/shop.Catalog/ListItems' as const,
     requestStream: false as const,
     responseStream: true as const,
     requestSerialize: (value: ListRequest): Buffer => write(value),
-    requestDeserialize: readListRequest,
+    requestDeserialize: (bytes: Buffer): ListRequest => read(bytes),
     responseSerialize: (value: Item): Buffer => write(value),
-    responseDeserialize: readItem,
+    responseDeserialize: (bytes: Buffer): Item => read(bytes),
   },
   importItems: {
     path: '/shop.Catalog/ImportItems' as const,
     requestStream: true as const,
     responseStream: false as const,
     requestSerialize: (value: Item): Buffer => write(value),
-    requestDeserialize: readItem,
+    requestDeserialize: (bytes: Buffer): Item => read(bytes),
     responseSerialize: (value: Summary): Buffer => write(value),
-    responseDeserialize: readSummary,
+    responseDeserialize: (bytes: Buffer): Summary => read(bytes),
   },
   quote: {
     path: '/shop.Catalog/Quote' as const,
     requestStream: true as const,
     responseStream: true as const,
     requestSerialize: (value: ItemRequest): Buffer => write(value),
-    requestDeserialize: readItemRequest,
+    requestDeserialize: (bytes: Buffer): ItemRequest => read(bytes),
     responseSerialize: (value: Price): Buffer => write(value),
-    responseDeserialize: readPrice,
+    responseDeserialize: (bytes: Buffer): Price => read(bytes),
   },
 } as const
 

@@ -1,7 +1,9 @@
 import type { Metadata } from '@grpc/grpc-js'
-import type { Clock } from '../../core/clock.ts'
-import { type OpenContext, openContext } from '../../core/context.ts'
+import { type Clock, systemClock } from '../../core/clock.ts'
+import { Context } from '../../core/context.ts'
+import { Scope } from '../../core/scope.ts'
 import { type InboundOptions, readInbound } from '../wire/inbound.ts'
+import { leftUntil, timedOut } from './grpc-deadline.ts'
 
 /** What grpc-js knows of every call of a server, in a handler as in an interceptor. */
 export interface Arrival {
@@ -14,21 +16,16 @@ export interface ArrivalOptions extends InboundOptions {
   readonly clock?: Clock | undefined
 }
 
-/** Opens the context of a call that has come in. Whoever opens it closes it when the call is over. */
-export function openArrival(call: Arrival, metadata: Metadata, options: ArrivalOptions): OpenContext {
-  const inbound = readInbound(name => textOf(metadata, name), options)
-  const timeoutMs = Math.min(timeLeft(call), inbound.timeoutMs ?? Infinity)
-  return openContext({ ...inbound, timeoutMs, clock: options.clock, caller: addressOf(call.getPeer()) })
-}
-
-/**
- * What was left when the call came in, less the time since. grpc-js takes `grpc-timeout` out of the metadata and
- * keeps a point in time of the wall clock instead, made when the headers came. Here, right after, is the one place
- * where that clock is read: from now on it may jump as it likes.
- */
-function timeLeft(call: Arrival): number {
-  const deadline = Number(call.getDeadline())
-  return deadline === Infinity ? Infinity : Math.max(0, deadline - Date.now())
+/** The context of a call that has come in, in a scope of its own. Whoever asks for it closes it with the call. */
+export function contextOf(call: Arrival, metadata: Metadata, options: ArrivalOptions): Context {
+  const { timeoutMs, criticality, tenant, attempt } = readInbound(name => textOf(metadata, name), options)
+  const clock = options.clock ?? systemClock
+  // grpc-js takes `grpc-timeout` out of the metadata and keeps a point in time in its place.
+  const left = Math.min(leftUntil(call.getDeadline()), timeoutMs ?? Infinity)
+  const deadline = left === Infinity ? Infinity : clock.now() + left
+  const scope = new Scope(clock, undefined, deadline, timedOut, undefined)
+  const caller = addressOf(call.getPeer())
+  return new Context(scope, criticality ?? 'critical', tenant, caller, attempt ?? 1, false, undefined)
 }
 
 function textOf(metadata: Metadata, name: string): string | undefined {
@@ -39,5 +36,5 @@ function textOf(metadata: Metadata, name: string): string | undefined {
 /** The address in `address:port`. */
 function addressOf(peer: string): string {
   const colon = peer.lastIndexOf(':')
-  return colon > 0 && /^\d+$/.test(peer.slice(colon + 1)) ? peer.slice(0, colon) : peer
+  return colon < 0 ? peer : peer.slice(0, colon)
 }

@@ -17,11 +17,11 @@ export class Attempt<Res> implements Watcher {
   onFailure: ((error: unknown, early: boolean) => void) | undefined
   /** What sends the requests of a stream. */
   pump: { stop(): void } | undefined
+  over: boolean
   private readonly scope: Scope
   private readonly resolve: (response: Res) => void
   private readonly reject: (error: unknown) => void
   private call: { cancel(): void } | undefined
-  private over: boolean
   nextWatcher: Watcher | undefined
   previousWatcher: Watcher | undefined
 

@@ -96,7 +96,7 @@ const STRANGE_CONTEXT =
 const NO_MESSAGES = 'Expected the requests of a stream to be an iterable or an async iterable'
 
 /** The answer to a call whose time is up before it was made. */
-function refusal({ scope }: Context): Promise<never> | undefined {
+export function refusal({ scope }: Context): Promise<never> | undefined {
   if (scope.ending !== undefined) return Promise.reject(scope.reason)
   if (scope.deadline === Infinity || scope.clock.now() < scope.deadline) return undefined
   return Promise.reject(deadlineExceeded('grpc', false))

@@ -1,20 +1,28 @@
-import type { Duplex } from 'node:stream'
-import { Metadata, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js'
+import type { Writable } from 'node:stream'
+import { Metadata, type StatusObject } from '@grpc/grpc-js'
 import { collectAnswerFields } from '../../core/answer-fields.ts'
-import type { Context, OpenContext } from '../../core/context.ts'
+import type { Context } from '../../core/context.ts'
 import { cancelled, isRejection } from '../../core/rejection.ts'
 import type { Ending, Watcher } from '../../core/scope.ts'
 import { warn } from '../../core/warn.ts'
 import { type IncomingCall, incomingCall, type Method } from './method.ts'
-import { isMessages, Pump } from './pump.ts'
-import { DELIVERED } from './response-stream.ts'
 import { isStatus, statusOf } from './status.ts'
 
-/** The part of grpc-js's call objects that all four kinds have. */
-export type ServerCall = Omit<ServerUnaryCall<any, any>, 'request'>
+/** The part that grpc-js's calls have in a handler and in an interceptor alike. */
+export interface Connection {
+  getPeer(): string
+  sendMetadata(metadata: Metadata): void
+}
 
-const NO_MESSAGES = 'Expected the answers of a stream to be an iterable or an async iterable'
-const TWICE = 'The handler of a stream was called again after it had sent messages'
+/** Sends the end of a call: what it failed with, or its response. */
+export type Reply = (
+  failure: StatusObject | undefined,
+  response: unknown,
+  trailers: Metadata | undefined,
+) => void
+
+/** Told of an error that says nothing to a caller. */
+export type OnError = (error: unknown, context: Context) => void
 
 /** This close to its deadline, a call that grpc-js ends has run out of time: its timers count whole milliseconds. */
 const CLOSE_MS = 2
@@ -26,55 +34,54 @@ const CLOSE_MS = 2
  */
 export class Incoming implements IncomingCall, Watcher {
   readonly method: Method
+  readonly metadata: Metadata
   readonly context: Context
   /** Whether the handler has been reached. */
   begun: boolean
+  over: boolean
+  /** Where the answers of a stream go. */
+  sink: Writable | undefined
+  /** What sends them. */
+  pump: { stop(): void } | undefined
   /** Told when the call ends before the handler does. */
   onEarlyEnd: ((reason: unknown) => void) | undefined
-  private readonly call: ServerCall
-  private readonly callback: sendUnaryData<any> | undefined
-  private readonly open: OpenContext
+  private readonly connection: Connection
+  private readonly reply: Reply
+  private readonly onError: OnError
   private readonly fields: ReadonlyMap<string, string>
-  private readonly onError: (error: unknown, context: Context) => void
-  private pump: Pump<unknown> | undefined
   private ownTrailers: Metadata | undefined
-  private over: boolean
   nextWatcher: Watcher | undefined
   previousWatcher: Watcher | undefined
 
   constructor(
     method: Method,
-    call: ServerCall,
-    callback: sendUnaryData<any> | undefined,
-    open: OpenContext,
-    onError: (error: unknown, context: Context) => void,
+    metadata: Metadata,
+    arrived: Context,
+    connection: Connection,
+    reply: Reply,
+    onError: OnError,
   ) {
-    const { context, fields } = collectAnswerFields(open.context)
+    const { context, fields } = collectAnswerFields(arrived)
     this.method = method
+    this.metadata = metadata
     this.context = context.with(incomingCall, this)
     this.begun = false
+    this.sink = undefined
     this.pump = undefined
     this.onEarlyEnd = undefined
-    this.call = call
-    this.callback = callback
-    this.open = open
-    this.fields = fields
+    this.connection = connection
+    this.reply = reply
     this.onError = onError
+    this.fields = fields
     this.ownTrailers = undefined
     this.over = false
     this.nextWatcher = undefined
     this.previousWatcher = undefined
     if (context.deadline !== Infinity) context.scope.watch(this)
-    call.on('cancelled', () => this.hungUp())
-    if (call.cancelled) this.hungUp()
-  }
-
-  get metadata(): Metadata {
-    return this.call.metadata
   }
 
   get peer(): string {
-    return this.call.getPeer()
+    return this.connection.getPeer()
   }
 
   get trailers(): Metadata {
@@ -83,66 +90,52 @@ export class Incoming implements IncomingCall, Watcher {
   }
 
   sendMetadata(metadata: Metadata): void {
-    if (!this.over) this.call.sendMetadata(metadata)
+    if (!this.over) this.connection.sendMetadata(metadata)
   }
 
-  /** Sends a stream of answers. What fails after the first of them fails the call, whatever stands around it. */
-  async send(messages: unknown): Promise<readonly never[]> {
-    if (!isMessages(messages)) throw new TypeError(NO_MESSAGES)
-    if (this.pump !== undefined) throw new TypeError(TWICE)
-    const pump = new Pump(messages, this.call as unknown as Duplex)
+  sendBy(pump: { stop(): void }): void {
     this.pump = pump
     if (this.over) pump.stop()
-    try {
-      await pump.run()
-    } catch (error) {
-      if (pump.begun) this.fail(error)
-      else this.pump = undefined
-      throw error
-    }
-    return DELIVERED
-  }
-
-  /** Something around the handler has answered in its place. */
-  answerInstead(messages: unknown): void {
-    this.send(messages).then(
-      response => this.succeed(response),
-      error => this.fail(error),
-    )
   }
 
   succeed(response: unknown): void {
     if (!this.finish()) return
-    const trailers = this.withFields(this.ownTrailers)
-    if (this.callback !== undefined) this.callback(null, response, trailers)
-    else (this.call as unknown as { end(trailers?: Metadata): void }).end(trailers)
-    this.open.close()
+    this.reply(undefined, response, this.withFields(this.ownTrailers))
+    this.context.scope.close()
   }
 
   fail(error: unknown): void {
     if (!this.finish()) return
-    const answer = statusOf(error, this.begun)
-    if (this.ownTrailers !== undefined) answer.metadata.merge(this.ownTrailers)
-    this.withFields(answer.metadata)
-    if (this.callback !== undefined) this.callback(answer)
-    else (this.call as unknown as Duplex).emit('error', answer)
-    this.open.close()
+    const status = statusOf(error, this.begun)
+    if (this.ownTrailers !== undefined) status.metadata.merge(this.ownTrailers)
+    this.withFields(status.metadata)
+    this.reply(status, undefined, undefined)
+    this.context.scope.close()
     if (!isRejection(error) && !isStatus(error)) this.onError(error, this.context)
+  }
+
+  /** Somebody else sends the end of the call; what belongs to it is added. False if the call is over already. */
+  leave(status: StatusObject): boolean {
+    if (!this.finish()) return false
+    if (this.ownTrailers !== undefined) status.metadata.merge(this.ownTrailers)
+    this.withFields(status.metadata)
+    this.context.scope.close()
+    return true
+  }
+
+  /** The caller is gone; or the call is over anyway, for grpc-js says "cancelled" of every call in the end. */
+  hungUp(): void {
+    if (!this.finish()) return
+    const { scope } = this.context
+    if (scope.deadline - scope.clock.now() < CLOSE_MS) scope.ring()
+    else scope.end('cancelled', cancelled('grpc'))
+    scope.close()
+    this.onEarlyEnd?.(scope.reason)
   }
 
   scopeEnded(_ending: Ending, reason: unknown): void {
     this.fail(reason)
     this.onEarlyEnd?.(reason)
-  }
-
-  /** grpc-js says "cancelled" of every call that is over, those that were answered too. */
-  private hungUp(): void {
-    if (!this.finish()) return
-    const { scope } = this.context
-    if (scope.deadline - scope.clock.now() < CLOSE_MS) scope.ring()
-    else scope.end('cancelled', cancelled('grpc'))
-    this.open.close()
-    this.onEarlyEnd?.(scope.reason)
   }
 
   private finish(): boolean {
@@ -153,18 +146,27 @@ export class Incoming implements IncomingCall, Watcher {
     return true
   }
 
+  /** `trailers`, and what the parts of the chain have to say about the answer. */
   private withFields(trailers: Metadata | undefined): Metadata | undefined {
     for (const [name, value] of this.fields) {
       trailers ??= new Metadata()
       try {
         trailers.set(name, value)
       } catch {
-        warn(
-          'SPILLWAY_TRAILER',
-          `The answer field ${name} was left out: a trailer may hold only printable ASCII`,
-        )
+        warn('SPILLWAY_TRAILER', `The answer field ${name} was left out: trailers hold printable ASCII only`)
       }
     }
     return trailers
   }
 }
+
+/** The incoming call that a handler is reached with. */
+export function reached(context: Context): Incoming {
+  const incoming = context.get(incomingCall)
+  if (!(incoming instanceof Incoming)) throw new TypeError(STRANGE_CONTEXT)
+  incoming.begun = true
+  return incoming
+}
+
+const STRANGE_CONTEXT =
+  'A middleware called next() with a context that was not derived from the one it was given, so the call is lost'

@@ -1,5 +1,7 @@
 export type { ClientConstructor, ClientOptions, ConnectOptions } from './client.ts'
 export { client } from './client.ts'
+export type { ClientInterceptorOptions } from './client-interceptor.ts'
+export { clientInterceptor } from './client-interceptor.ts'
 export type {
   BidiMethod,
   CallOptions,
@@ -12,6 +14,8 @@ export type { IncomingCall, Method, OutgoingCall } from './method.ts'
 export { incomingCall, outgoingCall } from './method.ts'
 export type { ServeOptions } from './serve.ts'
 export { serve } from './serve.ts'
+export type { ServerInterceptorOptions } from './server-interceptor.ts'
+export { serverInterceptor } from './server-interceptor.ts'
 export type {
   BidiHandler,
   ClientStreamHandler,

@@ -1,14 +1,15 @@
 /** The functions that grpc-js calls for each call that comes in. */
-import type { Readable } from 'node:stream'
-import type { sendUnaryData } from '@grpc/grpc-js'
+import type { Readable, Writable } from 'node:stream'
+import type { Metadata, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js'
 import { withContext } from '../../core/ambient.ts'
 import type { Context } from '../../core/context.ts'
 import type { Handler, Middleware } from '../../core/handler.ts'
 import { deadlineExceeded } from '../../core/rejection.ts'
-import { type ArrivalOptions, openArrival } from './arrival.ts'
-import { Incoming, type ServerCall } from './incoming.ts'
+import { type ArrivalOptions, contextOf } from './arrival.ts'
+import { Incoming, type OnError, reached } from './incoming.ts'
 import { MessageReader } from './message-reader.ts'
-import { incomingCall, type Method, methodOf } from './method.ts'
+import { type Method, methodOf } from './method.ts'
+import { isMessages, Pump } from './pump.ts'
 import { DELIVERED } from './response-stream.ts'
 
 export type UserHandler = (request: any, context: Context) => unknown
@@ -16,11 +17,13 @@ export type UserHandler = (request: any, context: Context) => unknown
 export interface ReceiverOptions {
   readonly use: Middleware<any, any>
   readonly ambient: boolean
-  readonly onError: (error: unknown, context: Context) => void
+  readonly onError: OnError
   readonly arrival: ArrivalOptions
 }
 
-type SurfaceCall = ServerCall & { readonly request?: unknown }
+/** A call of any kind, as far as all of them are alike. */
+type ServerCall = Omit<ServerUnaryCall<any, any>, 'request'> & { readonly request?: unknown }
+type Stream = Readable & Writable & { end(trailers?: Metadata): void }
 
 /**
  * One function for all four kinds of method. Which kind it serves shows in what grpc-js calls it with: a callback
@@ -29,36 +32,51 @@ type SurfaceCall = ServerCall & { readonly request?: unknown }
 export function receiver(
   handler: UserHandler,
   { use, ambient, onError, arrival }: ReceiverOptions,
-): (call: SurfaceCall, callback?: sendUnaryData<unknown>) => void {
+): (call: ServerCall, callback?: sendUnaryData<unknown>) => void {
   let run: Handler<any, unknown> | undefined
   let method: Method | undefined
 
   return (call, callback) => {
     const path = call.getPath()
-    if (method === undefined || method.path !== path) method = methodOf(path)
+    if (method?.path !== path) method = methodOf(path)
     run ??= use(callback === undefined ? many(handler) : one(handler))
     const wrapped = run
-    const incoming = new Incoming(method, call, callback, openArrival(call, call.metadata, arrival), onError)
+    const stream = call as unknown as Stream
+    const incoming = new Incoming(
+      method,
+      call.metadata,
+      contextOf(call, call.metadata, arrival),
+      call,
+      (failure, response, trailers) => {
+        if (callback !== undefined) callback(failure ?? null, response, trailers)
+        else if (failure === undefined) stream.end(trailers)
+        else stream.emit('error', failure)
+      },
+      onError,
+    )
     const { context } = incoming
     const { scope } = context
-    if (scope.ending !== undefined) return
+    incoming.sink = stream
+    call.on('cancelled', () => incoming.hungUp())
+    if (call.cancelled) return incoming.hungUp()
     if (scope.clock.now() >= scope.deadline) return incoming.fail(deadlineExceeded('grpc', false))
-    const request = 'request' in call ? call.request : requestsOf(call as unknown as Readable, incoming)
+    const request = 'request' in call ? call.request : requestsOf(stream, incoming)
     const answer = ambient ? withContext(context, () => wrapped(request, context)) : wrapped(request, context)
     answer.then(
       response => {
         if (callback !== undefined || response === DELIVERED) incoming.succeed(response)
-        else incoming.answerInstead(response)
+        else answerInstead(incoming, response)
       },
       error => incoming.fail(error),
     )
   }
 }
 
+/** For methods with one answer. */
 function one(handler: UserHandler): Handler<any, unknown> {
   return (request, context) => {
-    reached(context)
     try {
+      reached(context)
       return Promise.resolve(handler(request, context))
     } catch (error) {
       return Promise.reject(error)
@@ -66,24 +84,45 @@ function one(handler: UserHandler): Handler<any, unknown> {
   }
 }
 
+/** For methods with a stream of answers. */
 function many(handler: UserHandler): Handler<any, unknown> {
-  return async (request, context) => reached(context).send(await handler(request, context))
+  return async (request, context) => {
+    const incoming = reached(context)
+    return send(incoming, await handler(request, context))
+  }
 }
 
-function reached(context: Context): Incoming {
-  const incoming = context.get(incomingCall)
-  if (!(incoming instanceof Incoming)) throw new TypeError(STRANGE_CONTEXT)
-  incoming.begun = true
-  return incoming
-}
-
-const STRANGE_CONTEXT =
-  'A middleware called next() with a context that was not derived from the one it was given, so the call is lost'
-
-function requestsOf(call: Readable, incoming: Incoming): MessageReader<unknown> {
+function requestsOf(stream: Readable, incoming: Incoming): MessageReader<unknown> {
   const requests = new MessageReader<unknown>()
-  requests.attach(call)
-  call.on('end', () => requests.end(false))
+  requests.attach(stream)
+  stream.on('end', () => requests.end(false))
   incoming.onEarlyEnd = reason => requests.fail(reason, true)
   return requests
 }
+
+/** Something around the handler of a stream has answered in its place. */
+function answerInstead(incoming: Incoming, messages: unknown): void {
+  send(incoming, messages).then(
+    () => incoming.succeed(undefined),
+    error => incoming.fail(error),
+  )
+}
+
+/** Sends a stream of answers. What fails after the first of them fails the call, whatever stands around it. */
+async function send(incoming: Incoming, messages: unknown): Promise<readonly never[]> {
+  if (!isMessages(messages)) throw new TypeError(NO_MESSAGES)
+  if (incoming.pump !== undefined) throw new TypeError(TWICE)
+  const pump = new Pump(messages, incoming.sink!)
+  incoming.sendBy(pump)
+  try {
+    await pump.run()
+  } catch (error) {
+    if (pump.begun) incoming.fail(error)
+    else incoming.pump = undefined
+    throw error
+  }
+  return DELIVERED
+}
+
+const NO_MESSAGES = 'Expected the answers of a stream to be an iterable or an async iterable'
+const TWICE = 'The handler of a stream was called again after it had begun to answer'

@@ -84,6 +84,16 @@ export function statusOf(error: unknown, begun: boolean = true): StatusObject {
   return { code, details, metadata }
 }
 
+/** The status of a call that failed on this side: it goes no further than this process, and may say all it knows. */
+export function callStatusOf(error: unknown): StatusObject {
+  const { code, metadata } = statusOf(error)
+  if (isStatus(error)) {
+    if (error.metadata instanceof Metadata && fromBelow.has(error)) metadata.merge(error.metadata)
+    return { code, details: error.details, metadata }
+  }
+  return { code, details: error instanceof Error ? error.message : String(error), metadata }
+}
+
 /** Whether `error` is a status by its shape: what grpc-js fails with, or a handler's own `{ code, details }`. */
 export function isStatus(error: unknown): error is Error & Partial<StatusObject> & Answer {
   if (typeof error !== 'object' || error === null) return false

@@ -1,7 +1,7 @@
-import type { ContextValues } from '../../core/context.ts'
+import { type Context, type ContextValues, type OpenContext, openContext } from '../../core/context.ts'
 import { isCriticality } from '../../core/criticality.ts'
 import { numberOption } from '../../core/options.ts'
-import { type Baggage, baggageHeader, parseBaggage } from './baggage.ts'
+import { baggageHeader, parseBaggage } from './baggage.ts'
 import { decodeGrpcTimeout, decodeHttpTimeout, grpcTimeoutHeader, httpTimeoutHeader } from './timeout.ts'
 
 /** What a listener lets the outside say about a call. */
@@ -43,17 +43,36 @@ export function checkInbound(options: InboundOptions): InboundOptions {
  * as none: it never buys more time or a better class than its absence.
  */
 export function readInbound(read: ReadHeader, options: InboundOptions): Inbound {
-  const timeoutMs = shortest([
-    options.timeoutMs,
-    parse(read(grpcTimeoutHeader), decodeGrpcTimeout),
-    parse(read(httpTimeoutHeader), decodeHttpTimeout),
-  ])
-  if (options.trustPeers !== true) return { timeoutMs }
-  const baggage: Baggage = parse(read(baggageHeader), parseBaggage) ?? new Map()
-  const criticality = baggage.get('criticality')
-  const tenant = baggage.get('tenant')
+  const timeoutMs = timeoutIn(read, options)
+  return options.trustPeers === true ? { timeoutMs, ...valuesIn(read) } : { timeoutMs }
+}
+
+/**
+ * Opens the context of an inbound call, as `readInbound` reads it. With a `parent` it is part of a call that has
+ * been opened already.
+ */
+export function openInbound(
+  read: ReadHeader,
+  options: InboundOptions,
+  caller: string | undefined,
+  parent?: Context,
+): OpenContext {
+  // Objects that are spread and then added to cost microseconds, so the common case is spelt out.
+  const open = openContext({ timeoutMs: timeoutIn(read, options), caller, parent })
+  if (options.trustPeers !== true) return open
+  return { context: open.context.with(valuesIn(read)), cancel: open.cancel, close: open.close }
+}
+
+function timeoutIn(read: ReadHeader, { timeoutMs }: InboundOptions): number | undefined {
+  const grpc = parse(read(grpcTimeoutHeader), decodeGrpcTimeout)
+  return shorter(timeoutMs, shorter(grpc, parse(read(httpTimeoutHeader), decodeHttpTimeout)))
+}
+
+function valuesIn(read: ReadHeader): ContextValues {
+  const baggage = parse(read(baggageHeader), parseBaggage)
+  const criticality = baggage?.get('criticality')
+  const tenant = baggage?.get('tenant')
   return {
-    timeoutMs,
     ...(isCriticality(criticality) ? { criticality } : {}),
     ...(tenant !== undefined && tenant !== '' && tenant.length <= MAX_TENANT_LENGTH ? { tenant } : {}),
     attempt: attemptOf(read),
@@ -74,7 +93,6 @@ function parse<T>(text: string | undefined, decode: (text: string) => T): T | un
   return text === undefined ? undefined : decode(text)
 }
 
-function shortest(limits: readonly (number | undefined)[]): number | undefined {
-  const given = limits.filter(limit => limit !== undefined)
-  return given.length === 0 ? undefined : Math.min(...given)
+function shorter(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || (b !== undefined && b < a) ? b : a
 }

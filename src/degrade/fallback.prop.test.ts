@@ -1,0 +1,140 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { collectAnswerFields, degradedParts } from '../core/answer-fields.ts'
+import { chain } from '../core/chain.ts'
+import { createContext } from '../core/context.ts'
+import { sleep } from '../internal/timer.ts'
+import { manualClock } from '../testing/manual-clock.ts'
+import { deadline } from '../timeout/deadline.ts'
+import type { Copy, CopyStore } from './copy-store.ts'
+import { fallback } from './fallback.ts'
+import { fallbackError } from './fallback-error.ts'
+
+const maxStaleMs = 1_000
+const callMs = 40
+const sliceMs = 25
+const storeMs = 10
+
+const situation = fc.record({
+  call: fc.constantFrom('works', 'fails', 'is to blame', 'hangs' as const),
+  copy: fc.oneof(fc.constant(undefined), fc.nat(2 * maxStaleMs), fc.constant('nothing' as const)),
+  store: fc.constantFrom('at once', 'soon', 'late', 'throws', 'rejects', 'never' as const),
+  makes: fc.constantFrom('none', 'value', 'works', 'throws', 'rejects', 'hangs' as const),
+  off: fc.boolean(),
+})
+
+describe('fallback', () => {
+  it('answers with exactly one of fresh, stale, default and error, whatever works and whatever does not', async () => {
+    await fc.assert(
+      fc.asyncProperty(situation, async ({ call, copy, store, makes, off }) => {
+        const clock = manualClock({ startMs: 0 })
+        let reads = 0
+        let writes = 0
+        const held: Copy | undefined =
+          copy === undefined
+            ? undefined
+            : copy === 'nothing'
+              ? { kept: { error: { name: 'Error', message: 'nothing' } }, ageMs: 0, freshMs: 9 }
+              : { kept: { value: 'stale' }, ageMs: copy, freshMs: 0 }
+        const copies: CopyStore = {
+          get() {
+            reads++
+            if (store === 'throws') throw new Error('store')
+            if (store === 'rejects') return Promise.reject(new Error('store'))
+            if (store === 'never') return new Promise(() => {})
+            if (store === 'at once') return held
+            return sleep(createContext({ clock }), store === 'soon' ? storeMs - 1 : storeMs + 1).then(
+              () => held,
+            )
+          },
+          set() {
+            writes++
+          },
+          delete() {},
+        }
+        const error = Object.assign(new Error('the original'), call === 'is to blame' ? { status: 400 } : {})
+        const make = {
+          none: {},
+          value: { default: 'default' },
+          works: { default: async () => 'default' },
+          throws: {
+            default: () => {
+              throw new Error('second')
+            },
+          },
+          rejects: { default: () => Promise.reject(new Error('second')) },
+          hangs: { default: () => new Promise<string>(() => {}) },
+        }[makes]
+        const guarded = fallback<unknown, string>({
+          store: copies,
+          key: () => 'key',
+          maxStaleMs,
+          timeoutMs: sliceMs,
+          storeTimeoutMs: storeMs,
+          off: () => off,
+          name: 'part',
+          ...make,
+        })
+        const protectedCall = chain(
+          guarded,
+          deadline({ totalMs: callMs }),
+        )(async (): Promise<string> => {
+          if (call === 'works') return 'fresh'
+          if (call === 'hangs') return new Promise(() => {})
+          throw error
+        })
+        const { context } = collectAnswerFields(createContext({ clock }))
+        let answer: unknown
+        let failure: unknown
+        protectedCall('request', context).then(
+          value => {
+            answer = value
+          },
+          reason => {
+            failure = reason
+          },
+        )
+        // However it goes, it is over when the call, the store and the default have had their time.
+        await clock.advance(callMs + storeMs + sliceMs)
+
+        const readable = store === 'at once' || store === 'soon'
+        const usable =
+          readable && typeof copy === 'number' && copy + (store === 'soon' ? storeMs - 1 : 0) <= maxStaleMs
+        const source = off
+          ? undefined
+          : call === 'works'
+            ? 'fresh'
+            : call === 'is to blame'
+              ? 'error'
+              : undefined
+        const expected =
+          source ?? (usable ? 'stale' : makes === 'value' || makes === 'works' ? 'default' : 'error')
+
+        expect(answer).toBe(expected === 'error' ? undefined : expected)
+        expect(reads).toBe(source === undefined ? 1 : 0)
+        expect(writes).toBe(expected === 'fresh' ? 1 : 0)
+        const { fresh, stale, default: made, failed } = guarded.snapshot()
+        expect({ fresh, stale, default: made, error: failed }).toEqual({
+          fresh: 0,
+          stale: 0,
+          default: 0,
+          error: 0,
+          [expected]: 1,
+        })
+        const told = degradedParts(context)
+        expect(told.map(({ source }) => source)).toEqual(
+          expected === 'stale' || expected === 'default' ? [expected] : [],
+        )
+        if (expected === 'stale') expect(told[0]!.ageMs).toBeLessThanOrEqual(maxStaleMs)
+        if (expected === 'error') {
+          if (!off && call === 'hangs') expect(failure).toMatchObject({ reason: 'deadline-exceeded' })
+          else if (off) expect(failure).toMatchObject({ reason: 'shed', policy: 'part' })
+          else expect(failure).toBe(error)
+          if (source === undefined && makes !== 'none') expect(fallbackError(failure)).toBeDefined()
+        }
+        expect(clock.armed).toBe(0)
+      }),
+      { numRuns: 400 },
+    )
+  })
+})

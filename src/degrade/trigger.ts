@@ -1,0 +1,20 @@
+import type { Context } from '../core/context.ts'
+import { failureOf } from '../internal/failure.ts'
+
+/** Whether something else may stand in for the answer that failed with `error`. */
+export type Trigger = (error: unknown, context: Context) => boolean
+
+/**
+ * Everything that went wrong on the way or over there: refusals, timeouts, connections, server errors. Not what the
+ * request is to blame for (4xx, `NOT_FOUND`, `INVALID_ARGUMENT`): the answer to it is that error. And not a call
+ * that was cancelled: there is nobody to answer.
+ */
+export const isTrouble: Trigger = error => {
+  const failure = failureOf(error)
+  return failure !== 'answered' && failure !== 'cancelled'
+}
+
+/** Whether `error` calls for a stand-in, and there is still somebody to give it to. */
+export function calledFor(when: Trigger, error: unknown, context: Context): boolean {
+  return !context.ended && when(error, context)
+}

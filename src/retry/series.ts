@@ -1,0 +1,257 @@
+import pRetry, { AbortError, type RetryContext } from 'p-retry'
+import { adviceOf, isFinal } from '../core/advice.ts'
+import { callWithin } from '../core/ambient.ts'
+import type { Context } from '../core/context.ts'
+import type { Handler } from '../core/handler.ts'
+import { answeredEarly, workBehind } from '../core/work.ts'
+import { sleep } from '../internal/timer.ts'
+import { endpointOf, triedEndpoints } from '../internal/tried.ts'
+import { MAX_DELAY_MS } from './backoff.ts'
+import { passUp } from './give-up.ts'
+import { repeatable } from './repeatable.ts'
+import { type GaveUpCause, gaveUp, retried } from './retry-event.ts'
+import type { RetrySettings } from './retry-options.ts'
+
+/** A call whose first attempt has failed. */
+export interface FailedCall<Req, Res> {
+  readonly next: Handler<Req, Res>
+  readonly request: Req
+  readonly context: Context
+  /** When its attempts must be over, besides its own deadline. */
+  readonly endsAt: number
+  readonly error: unknown
+  /** The first attempt. */
+  readonly answer: Promise<Res>
+  /** What the caller was given. */
+  readonly promise: Promise<Res>
+}
+
+/**
+ * The attempts of one call from its first failure on. p-retry counts them, calls the hooks and knows its AbortError;
+ * whether there is to be another one, and the wait before it, are decided here, on the context's clock.
+ *
+ * The questions are asked in this order, and the first "no" ends the call with the error as it is, before any
+ * waiting: is the call still wanted; has nobody below given up for good; can another attempt mend this kind of error;
+ * may this call be repeated; are there attempts left; does the wait fit before the deadline; does the budget bear it.
+ * From the fifth question on an attempt was wanted and cannot be had, and the error goes up marked as final.
+ */
+export class Series<Req, Res> {
+  private readonly settings: RetrySettings
+  private readonly call: FailedCall<Req, Res>
+  /** What the latest attempt failed with. */
+  private error: unknown
+  /** How many attempts have been made. */
+  private made: number
+  /** Whether another attempt would be welcome after the latest failure. */
+  private wanted: boolean
+  /** Whether the next attempt has been allowed. */
+  private granted: boolean
+  private refused: boolean
+  /** Failures since the server last set the wait itself. */
+  private step: number
+  private waitedMs: number
+  private tried: Set<string> | undefined
+
+  /** What still goes on of attempts that were given up before their handler came to an end. */
+  private readonly works: Promise<unknown>[]
+
+  constructor(settings: RetrySettings, call: FailedCall<Req, Res>) {
+    this.settings = settings
+    this.call = call
+    this.made = 1
+    this.error = undefined
+    this.wanted = false
+    this.granted = false
+    this.refused = false
+    this.step = 0
+    this.waitedMs = 0
+    this.tried = undefined
+    this.works = []
+    this.failed(call.error, call.answer)
+  }
+
+  run(): Promise<Res> {
+    const { shouldRetry, onFailedAttempt, shouldConsumeRetry } = this.settings
+    if (shouldRetry !== undefined || onFailedAttempt !== undefined || shouldConsumeRetry !== undefined) {
+      return this.drive(undefined)
+    }
+    // Nobody else is to be asked: most failures under load end right here.
+    const delayMs = this.wanted ? this.grant(this.settings.attempts === 1) : -1
+    return delayMs < 0 ? Promise.reject(this.leave(this.verdict())) : this.drive(delayMs)
+  }
+
+  /** `firstDelayMs`: the wait before the second attempt, where that has been granted already. */
+  private async drive(firstDelayMs: number | undefined): Promise<Res> {
+    const { settings } = this
+    let delayMs = firstDelayMs
+    try {
+      return await pRetry(attempt => (attempt === 1 ? this.replay() : this.attempt(attempt)), {
+        retries: settings.attempts - 1,
+        // The waiting is done in `shouldRetry`, after the last question: p-retry knows no clock but its own.
+        minTimeout: 0,
+        onFailedAttempt: failed => this.ask(settings.onFailedAttempt, failed),
+        shouldConsumeRetry: async failed => (await this.ask(settings.shouldConsumeRetry, failed)) ?? true,
+        shouldRetry: async failed => {
+          delayMs ??= await this.decide(failed)
+          if (delayMs < 0) return false
+          const ms = delayMs
+          delayMs = undefined
+          this.granted = true
+          if (ms > 0) await sleep(this.call.context, ms, { keepAlive: settings.keepAlive })
+          return true
+        },
+      })
+    } catch (error) {
+      // Anything else is what ended the wait, or came out of a hook.
+      const ours = error === this.presented() || !(this.error instanceof Error) || isAbort(this.error)
+      throw this.leave(ours ? this.verdict() : error)
+    }
+  }
+
+  /** Asks a hook of the user's. One that throws ends the attempts, and is not a sign that another was wanted. */
+  private async ask<T>(
+    hook: ((failed: RetryContext) => T | Promise<T>) | undefined,
+    failed: RetryContext,
+  ): Promise<T | undefined> {
+    try {
+      return await hook?.(failed.error === disguise ? { ...failed, error: this.error as Error } : failed)
+    } catch (error) {
+      this.wanted = false
+      throw error
+    }
+  }
+
+  private replay(): never {
+    throw this.presented()
+  }
+
+  private async attempt(attempt: number): Promise<Res> {
+    // p-retry repeats a TypeError that `shouldConsumeRetry` does not count without asking anybody.
+    if (!this.granted) throw new AbortError(this.error as Error)
+    this.granted = false
+    this.made = attempt
+    const { next, request, context } = this.call
+    const within = context.with({ attempt }).with(triedEndpoints, this.tried)
+    let answer: Promise<Res> | undefined
+    try {
+      answer = callWithin(within, next, request)
+      const value = await answer
+      this.settings.budget?.succeeded()
+      return value
+    } catch (error) {
+      this.failed(error, answer)
+      throw this.presented()
+    }
+  }
+
+  private failed(error: unknown, answer: Promise<Res> | undefined): void {
+    if (answer !== undefined && workBehind(answer) !== answer) this.works.push(workBehind(answer))
+    this.error = error
+    this.wanted = this.wants(error)
+    const endpoint = endpointOf(error)
+    if (endpoint !== undefined) {
+      this.tried ??= new Set()
+      this.tried.add(endpoint)
+    }
+    if (this.wanted || isFinal(error)) this.settings.budget?.failed()
+  }
+
+  /** The questions about the call itself. */
+  private wants(error: unknown): boolean {
+    if (this.call.context.ended || isAbort(error) || isFinal(error)) return false
+    const may = repeatable(error)
+    if (may === 'yes') return true
+    // A hook that decides which errors are worth it takes the place of the kit's own opinion.
+    if (may === 'no' && (this.settings.shouldRetry === undefined || !isForHook(error))) return false
+    return this.idempotent()
+  }
+
+  private idempotent(): boolean {
+    const { idempotent } = this.settings
+    const { request, context } = this.call
+    if (idempotent === undefined) return context.idempotent
+    return typeof idempotent === 'boolean' ? idempotent : idempotent(request, context)
+  }
+
+  private async decide(failed: RetryContext): Promise<number> {
+    if (!this.wanted) return -1
+    const { shouldRetry } = this.settings
+    if (shouldRetry !== undefined) this.wanted = (await this.ask(shouldRetry, failed)) === true
+    return this.wanted ? this.grant(false) : -1
+  }
+
+  /** The questions about everything around the call. The wait before the next attempt, or -1 for none. */
+  private grant(usedUp: boolean): number {
+    if (usedUp) return this.refuse('attempts')
+    const { settings } = this
+    const delayMs = this.delay()
+    if (!(delayMs >= 0 && delayMs < Infinity)) {
+      return this.refuse(adviceOf(this.error)?.retryAfterMs === undefined ? 'backoff' : 'hint')
+    }
+    const { context, endsAt } = this.call
+    const now = context.clock.now()
+    if (now + delayMs + settings.minUsefulMs > Math.min(endsAt, context.deadline))
+      return this.refuse('deadline')
+    if (settings.budget !== undefined && !settings.budget.withdraw(now)) return this.refuse('budget')
+    this.waitedMs = delayMs
+    if (retried.active) {
+      retried.emit({ policy: settings.name, attempt: this.made + 1, delayMs, error: this.error })
+    }
+    return delayMs
+  }
+
+  /** What the server asks for, or else what the backoff says; not a finite number from 0 up for no attempt at all. */
+  private delay(): number {
+    const { settings } = this
+    const advice = adviceOf(this.error)
+    if (advice?.retryAfterMs !== undefined) {
+      this.step = 0
+      return advice.retryAfterMs <= settings.maxHintMs ? advice.retryAfterMs : Infinity
+    }
+    this.step++
+    const backoff = advice?.retry === 'later' ? settings.overloadBackoff : settings.backoff
+    const ms = backoff(this.step, this.step === 1 ? 0 : this.waitedMs, settings.random)
+    return ms === Infinity ? ms : Math.min(ms, MAX_DELAY_MS)
+  }
+
+  private refuse(cause: GaveUpCause): number {
+    this.refused = true
+    if (gaveUp.active) {
+      gaveUp.emit({ policy: this.settings.name, attempts: this.made, cause, error: this.error })
+    }
+    return -1
+  }
+
+  /** The call fails with this error. */
+  private leave(error: unknown): unknown {
+    if (this.works.length > 0) answeredEarly(this.call.promise, Promise.allSettled(this.works))
+    return error
+  }
+
+  /** The error to pass up when the questions, or p-retry, have said no. */
+  private verdict(): unknown {
+    const { error, made, wanted, settings } = this
+    if (isAbort(error)) return passUp(error.originalError, made, true, settings.name)
+    // p-retry does not ask about an attempt more than there are.
+    if (wanted && !this.refused) this.refuse('attempts')
+    return passUp(error, made, wanted, settings.name)
+  }
+
+  /** p-retry never repeats a TypeError unless it knows the message; one that is worth repeating is shown to it as another. */
+  private presented(): unknown {
+    if (!(this.error instanceof TypeError) || repeatable(this.error) === 'no') return this.error
+    return disguise
+  }
+}
+
+const disguise: Error = Object.create(Error.prototype)
+
+/** An AbortError of p-retry, of any installed copy: the word of the caller's own code that no attempt will help. */
+function isAbort(error: unknown): error is AbortError {
+  return error instanceof Error && error.name === 'AbortError' && 'originalError' in error
+}
+
+/** p-retry does not ask its hook about a TypeError. */
+function isForHook(error: unknown): boolean {
+  return error instanceof Error && !(error instanceof TypeError)
+}

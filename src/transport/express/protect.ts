@@ -1,0 +1,17 @@
+import type { Request, RequestHandler } from 'express'
+import type { Middleware } from '../../core/handler.ts'
+import { guardWith, type ProtectOptions } from '../http/protect.ts'
+
+/**
+ * Puts a chain in front of everything that is mounted after it: `app.use(protect(chain(...)))`, or in front of one
+ * route. A refusal is answered here (RFC 9457), before a body is read. The deadline and the disconnecting client
+ * cancel the request's context, which handlers find with `contextOf(request)` or `currentContext()`. An answer with
+ * a status from 500 up is a failure for the gates of the chain, any other answer is a success.
+ */
+export function protect(
+  middleware: Middleware<Request, void>,
+  options: ProtectOptions<Request> = {},
+): RequestHandler {
+  const guard = guardWith('protect', middleware, options, request => request.ip)
+  return (request, response, next) => guard(request, response, { begin: next, fail: next })
+}

@@ -1,0 +1,116 @@
+import type { Context, OpenContext } from '../../core/context.ts'
+import { deadlineExceeded } from '../../core/rejection.ts'
+import { type Ending, Scope, type Watcher } from '../../core/scope.ts'
+import { baggageHeader } from '../wire/baggage.ts'
+import { httpAttemptHeader, writeBaggage } from '../wire/outbound.ts'
+import { encodeHttpTimeout, httpTimeoutHeader } from '../wire/timeout.ts'
+import { BodyWatch } from './body-watch.ts'
+import { HttpFailure } from './http-failure.ts'
+import { isRequest, type OutgoingRequest } from './outgoing-request.ts'
+
+/** The part of `fetch` that is needed, so that any implementation of it will do. */
+export type FetchLike = (input: any, init?: any) => Promise<any>
+
+/** How the requests of one call are sent. */
+export interface Sending {
+  readonly fetch: FetchLike
+  readonly isFailure: (response: Response) => boolean
+  readonly input: string | URL | Request
+  readonly init: RequestInit
+  /** The request can be sent only once. */
+  readonly once: boolean
+  /** The call that all attempts are part of; it lives until the body has been read. */
+  readonly call: OpenContext
+}
+
+/** One call of `fetch` by a user, however often the chain has it sent. */
+export class Exchange {
+  private readonly sending: Sending
+  private readonly failures: HttpFailure[] = []
+  /** What became of a request that cannot be sent again. */
+  private final: { readonly error: unknown } | undefined
+
+  constructor(sending: Sending) {
+    this.sending = sending
+  }
+
+  /** The innermost handler: sends the request once. */
+  async send(request: OutgoingRequest, context: Context): Promise<Response> {
+    const { fetch, isFailure, input, init, once, call } = this.sending
+    if (this.final !== undefined) throw this.final.error
+    const { remainingMs } = context
+    if (remainingMs === 0) throw deadlineExceeded('fetch', false)
+    const connection = new AbortController()
+    const headers = new Headers(request.headers)
+    writeContext(context, remainingMs, headers)
+    const watcher = new Attempt(connection)
+    const { scope } = context
+    if (scope.ending !== undefined) throw scope.reason
+    if (!scope.endless) scope.watch(watcher)
+    try {
+      const target = isRequest(input) ? input : request.url
+      const sent = { ...init, method: request.method, headers, signal: connection.signal }
+      const response: Response = await fetch(target, sent)
+      const { clock, deadline } = scope
+      const body = new Scope(
+        clock,
+        call.context.scope,
+        deadline,
+        () => deadlineExceeded('fetch', true),
+        undefined,
+      )
+      new BodyWatch(body, reason => connection.abort(reason)).watch(response)
+      if (!isFailure(response)) return response
+      const failure = new HttpFailure(response)
+      this.failures.push(failure)
+      throw failure
+    } catch (error) {
+      if (once) this.final = { error }
+      throw error
+    } finally {
+      scope.unwatch(watcher)
+    }
+  }
+
+  /** What the user gets: a response is a response, whatever its status. The others are let go of. */
+  outcome(error: unknown): Response {
+    const own = this.failures.find(failure => failure === error)
+    this.discard(own)
+    if (own === undefined) throw error
+    return own.response
+  }
+
+  /** Frees the connections of responses that nobody will see. */
+  discard(kept?: HttpFailure): void {
+    for (const failure of this.failures) {
+      if (failure === kept || failure.response.bodyUsed) continue
+      failure.response.body?.cancel().catch(ignore)
+    }
+  }
+}
+
+/** Aborts one attempt when its context ends before there is a response. */
+class Attempt implements Watcher {
+  private readonly connection: AbortController
+  nextWatcher: Watcher | undefined
+  previousWatcher: Watcher | undefined
+
+  constructor(connection: AbortController) {
+    this.connection = connection
+    this.nextWatcher = undefined
+    this.previousWatcher = undefined
+  }
+
+  scopeEnded(_ending: Ending, reason: unknown): void {
+    this.connection.abort(reason)
+  }
+}
+
+function writeContext(context: Context, remainingMs: number, headers: Headers): void {
+  const timeout = encodeHttpTimeout(remainingMs)
+  if (timeout !== undefined) headers.set(httpTimeoutHeader, timeout)
+  if (context.attempt > 1) headers.set(httpAttemptHeader, String(context.attempt))
+  writeBaggage(context, headers.get(baggageHeader) ?? undefined, (name, value) => headers.set(name, value))
+}
+
+const ignore = (): void => {}

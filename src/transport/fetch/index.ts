@@ -1,0 +1,5 @@
+export type { FetchLike } from './exchange.ts'
+export { HttpFailure } from './http-failure.ts'
+export type { FetchInit, OutgoingRequest } from './outgoing-request.ts'
+export type { ProtectedFetch, ProtectFetchOptions } from './protect-fetch.ts'
+export { protectFetch } from './protect-fetch.ts'

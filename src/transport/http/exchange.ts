@@ -1,0 +1,180 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { withContext } from '../../core/ambient.ts'
+import type { Context, OpenContext } from '../../core/context.ts'
+import type { Handler } from '../../core/handler.ts'
+import { cancelled, deadlineExceeded, isRejection, type Rejection } from '../../core/rejection.ts'
+import type { Ending, Scope, Watcher } from '../../core/scope.ts'
+import { mute } from './mute.ts'
+import { problemOf } from './problem.ts'
+import { sendProblem } from './send.ts'
+import { onSocketClose } from './socket-close.ts'
+
+const carried: unique symbol = Symbol('spillway.exchange')
+
+interface Carrier {
+  [carried]?: Exchange
+}
+
+/** The exchange that `request` is part of, the innermost if there are several. */
+export function exchangeOf(request: IncomingMessage): Exchange | undefined {
+  return (request as Carrier)[carried]
+}
+
+/** A response that says of itself, by its status, that the work failed. Gates see it; it is never sent. */
+class FailedResponse extends Error {
+  constructor(status: number) {
+    super(`Answered with status ${status}`)
+  }
+}
+
+/** What an exchange leaves to the framework that it is part of. */
+export interface Framework {
+  /** Lets the request on to its handler. */
+  begin(): void
+  /** Answers an error of the chain that is no refusal. */
+  fail(error: unknown): void
+}
+
+/**
+ * One request on its way through a chain. It is over when the response has been handed to the network, or when
+ * the client has gone; until then it holds one listener on the response and at most one place in its context.
+ */
+export class Exchange implements Watcher {
+  private readonly request: IncomingMessage
+  private readonly response: ServerResponse
+  private readonly framework: Framework
+  private readonly open: OpenContext
+  private readonly scope: Scope
+  /** The exchange of a chain further out that has the same request. */
+  private readonly outer: Exchange | undefined
+  private readonly stopListening: () => void
+  private current: Context
+  private begun: boolean
+  private work: Promise<void> | undefined
+  private resolve: (() => void) | undefined
+  private reject: ((error: unknown) => void) | undefined
+  /** What the work failed with, if anybody said so. */
+  private failure: unknown
+  private over: boolean
+  nextWatcher: Watcher | undefined
+  previousWatcher: Watcher | undefined
+
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    framework: Framework,
+    open: OpenContext,
+    context: Context,
+  ) {
+    this.request = request
+    this.response = response
+    this.framework = framework
+    this.open = open
+    this.scope = context.scope
+    this.current = context
+    this.outer = exchangeOf(request)
+    this.begun = false
+    this.work = undefined
+    this.resolve = undefined
+    this.reject = undefined
+    this.failure = undefined
+    this.over = false
+    this.nextWatcher = undefined
+    this.previousWatcher = undefined
+    const onClose = (): void => this.close()
+    response.once('close', onClose)
+    // Without a connection yet, the response waits behind those of earlier requests.
+    this.stopListening = response.socket === null ? onSocketClose(request.socket, onClose) : nothing
+    ;(request as Carrier)[carried] = this
+  }
+
+  /** The context of the innermost part of the chain that has been reached. */
+  get context(): Context {
+    return this.current
+  }
+
+  /** Sends the request through a chain whose innermost handler is `run`. */
+  pass(call: Handler<any, void>): void {
+    const { scope } = this
+    if (scope.deadline !== Infinity) {
+      if (this.current.remainingMs === 0) {
+        this.refuse(deadlineExceeded('context', false))
+        return
+      }
+      if (scope.ending === undefined) scope.watch(this)
+    }
+    let answer: Promise<void>
+    try {
+      answer = call(this.request, this.current)
+    } catch (error) {
+      this.fail(error)
+      return
+    }
+    answer.then(undefined, error => this.fail(error))
+  }
+
+  /** The innermost handler: lets the request on, and waits for its response. A second time it only waits. */
+  run(context: Context): Promise<void> {
+    if (this.begun) return this.work!
+    if (context.ended) return Promise.reject(context.scope.reason)
+    this.begun = true
+    this.current = context
+    this.work = new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+      withContext(context, this.framework.begin)
+    })
+    return this.work
+  }
+
+  /** Notes what the work failed with, for the gates that it stands behind. */
+  note(error: unknown): void {
+    this.failure ??= error
+    this.outer?.note(error)
+  }
+
+  /** @internal The time of the whole exchange is up: the client is told before anybody else is. */
+  scopeEnded(_ending: Ending, reason: unknown): void {
+    if (isRejection(reason, 'deadline-exceeded')) this.refuse(reason)
+  }
+
+  /** What came out of the chain is an error. If it came from the handler, the handler has answered already. */
+  private fail(error: unknown): void {
+    if (this.over || this.response.writableEnded || this.response.destroyed) return
+    if (isRejection(error)) this.refuse(error)
+    else if (this.response.headersSent) this.response.destroy()
+    else this.framework.fail(error)
+  }
+
+  private refuse(rejection: Rejection): void {
+    const { response, begun } = this
+    if (this.over || response.writableEnded || response.destroyed) return
+    this.note(rejection)
+    // Too late for a status: that the body ends early is all that the client can still be told.
+    if (response.headersSent) {
+      response.destroy()
+      return
+    }
+    sendProblem(response, problemOf(rejection, { begun })!)
+    if (begun) mute(response, rejection)
+  }
+
+  /** The response has been sent, or the client has gone. */
+  private close(): void {
+    if (this.over) return
+    this.over = true
+    const { response, scope, open, failure } = this
+    const sent = response.writableFinished
+    if (!sent) open.cancel(cancelled('http'))
+    this.stopListening()
+    scope.unwatch(this)
+    open.close()
+    if (!this.begun) return
+    if (failure !== undefined) this.reject!(failure)
+    else if (!sent) this.reject!(scope.reason)
+    else if (response.statusCode >= 500) this.reject!(new FailedResponse(response.statusCode))
+    else this.resolve!()
+  }
+}
+
+const nothing = (): void => {}

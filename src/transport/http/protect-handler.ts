@@ -1,0 +1,52 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { Middleware } from '../../core/handler.ts'
+import { functionOption } from '../../core/options.ts'
+import { exchangeOf } from './exchange.ts'
+import { brokenProblem, problemOf } from './problem.ts'
+import { guardWith, type ProtectOptions } from './protect.ts'
+import { sendProblem } from './send.ts'
+
+/**
+ * Puts a chain in front of a request listener: of `createServer`, or a whole application of any framework. A
+ * refusal costs a fraction of what it would inside a framework, because nothing has been parsed or routed yet.
+ *
+ * A refusal that the listener fails with is answered as one. After any other failure the client gets a bare 500,
+ * and the process an unhandled rejection, as it would without the chain.
+ */
+export function protectHandler(
+  middleware: Middleware<IncomingMessage, void>,
+  listener: (request: IncomingMessage, response: ServerResponse) => unknown,
+  options: ProtectOptions = {},
+): RequestListener {
+  functionOption('listener', listener)
+  const guard = guardWith('protectHandler', middleware, options, addressOf)
+  return (request, response) => {
+    guard(request, response, {
+      begin() {
+        try {
+          const answer = listener(request, response)
+          if (answer instanceof Promise) answer.catch(error => answerFailure(request, response, error))
+        } catch (error) {
+          answerFailure(request, response, error)
+        }
+      },
+      fail: error => answerFailure(request, response, error),
+    })
+  }
+}
+
+/** The address at the other end of the connection. */
+function addressOf(request: IncomingMessage): string | undefined {
+  return request.socket.remoteAddress
+}
+
+/** Answers what a listener, or a middleware in front of it, failed with. */
+function answerFailure(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+  exchangeOf(request)?.note(error)
+  const problem = problemOf(error)
+  if (!response.writableEnded && !response.destroyed) {
+    if (response.headersSent) response.destroy()
+    else sendProblem(response, problem ?? brokenProblem())
+  }
+  if (problem === undefined) void Promise.reject(error)
+}
