@@ -5,6 +5,8 @@ import { claimStorePrefix, noteBuilt } from '../config-checks.ts'
 import { warnOfflineQueue } from './config-warnings.ts'
 import { ExactLimiter, type Terms } from './exact.ts'
 import { exactScript } from './exact-script.ts'
+import { FairLimiter } from './fair.ts'
+import { fairScript } from './fair-script.ts'
 import { Fallback } from './fallback.ts'
 import { KeyNames, keyName } from './keys.ts'
 import { leaseScript } from './lease-script.ts'
@@ -13,6 +15,7 @@ import { compileLimits } from './limits.ts'
 import { Link } from './link.ts'
 import type {
   ExactOptions,
+  FairOptions,
   LeasedOptions,
   RedisLimiter,
   RedisLimiterOptions,
@@ -35,6 +38,7 @@ const common = [
 const own = {
   exact: ['slotBy', 'denyCacheKeys', 'denyCacheMs'],
   leased: ['maxLease', 'leaseMs', 'refillEveryMs'],
+  fair: ['weight', 'refreshMs', 'leaseMs'],
 }
 
 /**
@@ -47,7 +51,7 @@ export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
 
 /** @internal `time` is for tests: the Lua that sets the server's time. */
 export function buildLimiter(options: RedisLimiterOptions, time?: string): RedisLimiter {
-  const mode = choiceOption('mode', options.mode ?? 'exact', ['exact', 'leased'])
+  const mode = choiceOption('mode', options.mode ?? 'exact', ['exact', 'leased', 'fair'])
   knownOptions(`redisLimiter in mode '${mode}'`, options, [...common, ...own[mode]])
   const { client } = options
   if (typeof client?.evalsha !== 'function' || typeof client.eval !== 'function') {
@@ -55,7 +59,11 @@ export function buildLimiter(options: RedisLimiterOptions, time?: string): Redis
   }
   const name = keyName('name', options.name)
   const clock = options.clock ?? systemClock
-  const maxKeys = numberOption('maxKeys', options.maxKeys ?? 100_000, { min: 1, max: 2 ** 24, integer: true })
+  const maxKeys = numberOption('maxKeys', options.maxKeys ?? (mode === 'fair' ? 1_000 : 100_000), {
+    min: 1,
+    max: 2 ** 24,
+    integer: true,
+  })
   const { slotBy } = options as ExactOptions
   if (slotBy !== undefined) functionOption('slotBy', slotBy)
   if (options.around !== undefined) functionOption('around', options.around)
@@ -107,7 +115,12 @@ export function buildLimiter(options: RedisLimiterOptions, time?: string): Redis
     }),
     denyCacheMs: numberOption('denyCacheMs', (options as ExactOptions).denyCacheMs ?? 1_000, { min: 0 }),
   })
-  const limiter = mode === 'leased' ? leased(exact, options as LeasedOptions, maxKeys, time) : exact
+  const limiter =
+    mode === 'leased'
+      ? leased(exact, options as LeasedOptions, maxKeys, time)
+      : mode === 'fair'
+        ? fair(exact, options as FairOptions, maxKeys, time)
+        : exact
   noteBuilt(limiter.kind, name)
   claimStorePrefix(limiter, { store: client, prefix: exact.terms.names.prefix, name })
   warnOfflineQueue(name, client)
@@ -129,5 +142,23 @@ function leased(exact: ExactLimiter, options: LeasedOptions, maxKeys: number, ti
       max: 3_600_000,
     }),
     refillEveryMs: numberOption('refillEveryMs', options.refillEveryMs ?? 100, { min: 1, max: 60_000 }),
+  })
+}
+
+function fair(exact: ExactLimiter, options: FairOptions, maxKeys: number, time?: string): FairLimiter {
+  const refreshMs = numberOption('refreshMs', options.refreshMs ?? Math.max(200, exact.link.timeoutMs), {
+    min: exact.link.timeoutMs,
+    max: 3_600_000,
+  })
+  return new FairLimiter({
+    exact,
+    script: fairScript(time),
+    maxKeys,
+    weight: numberOption('weight', options.weight ?? 1, { min: 0.001, max: 1_000 }),
+    refreshMs,
+    leaseMs: numberOption('leaseMs', options.leaseMs ?? 5 * refreshMs, {
+      min: 2 * refreshMs,
+      max: 3_600_000,
+    }),
   })
 }
