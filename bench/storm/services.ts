@@ -1,0 +1,73 @@
+/** A chain of four services, each a process; the first is called here, and the last always fails. */
+import { credentials } from '@grpc/grpc-js'
+import { type Child, start } from '../lib/child.ts'
+import { HopClient, type Manner, message } from './hop.ts'
+
+const DEPTH = 4
+
+export interface Services {
+  /** Makes calls to the first service, `perSecond` of them where that is given, and else so many at a time. */
+  load(calls: number, pace: { readonly perSecond: number } | { readonly atOnce: number }): Promise<Reached>
+  stop(): Promise<void>
+}
+
+/** How many calls have reached each service, the first of the chain first, for each call that was made. */
+export type Reached = readonly number[]
+
+export async function startServices(manner: Manner): Promise<Services> {
+  const children: Child[] = []
+  let port: number | undefined
+  for (let i = 0; i < DEPTH; i++) {
+    const behind = port === undefined ? [] : [String(port)]
+    const child = start(new URL('./service.ts', import.meta.url), [manner, ...behind])
+    children.unshift(child)
+    const started = await child.next<{ port: number }>()
+    port = started.port
+  }
+  const first = new HopClient(`127.0.0.1:${port}`, credentials.createInsecure())
+  const call = (): Promise<void> => new Promise(resolve => first.ask(message, () => resolve()))
+
+  const counts = (): Promise<number[]> =>
+    Promise.all(
+      children.map(async child => {
+        const reply = child.next<{ calls: number }>()
+        child.send('count')
+        return (await reply).calls
+      }),
+    )
+
+  return {
+    async load(calls, pace) {
+      await counts()
+      await ('perSecond' in pace
+        ? openLoop(call, calls, pace.perSecond)
+        : closedLoop(call, calls, pace.atOnce))
+      const reached = await counts()
+      return reached.map(count => count / calls)
+    },
+    async stop() {
+      first.close()
+      await Promise.all(children.map(child => child.stop()))
+    },
+  }
+}
+
+async function closedLoop(call: () => Promise<void>, calls: number, atOnce: number): Promise<void> {
+  let left = calls
+  const worker = async (): Promise<void> => {
+    while (left-- > 0) await call()
+  }
+  await Promise.all(Array.from({ length: atOnce }, worker))
+}
+
+/** Calls come when they come, whether those before them have been answered or not. */
+async function openLoop(call: () => Promise<void>, calls: number, perSecond: number): Promise<void> {
+  const startedAt = performance.now()
+  const made: Promise<void>[] = []
+  while (made.length < calls) {
+    const due = Math.min(calls, Math.ceil(((performance.now() - startedAt) / 1_000) * perSecond))
+    while (made.length < due) made.push(call())
+    await new Promise(resolve => setTimeout(resolve, 5))
+  }
+  await Promise.all(made)
+}
