@@ -1,4 +1,9 @@
-import { type Client, makeClientConstructor, type ServiceDefinition } from '@grpc/grpc-js'
+import {
+  type Client,
+  type ClientUnaryCall,
+  makeClientConstructor,
+  type ServiceDefinition,
+} from '@grpc/grpc-js'
 
 /** One unary method, the same at every service of the chain: it answers what the service behind it answers. */
 export const hopService = {
@@ -15,7 +20,7 @@ export const hopService = {
 
 /** The client as a generator would have typed it. */
 export interface HopClient extends Client {
-  ask(request: Buffer, callback: (error: Error | null, response?: Buffer) => void): unknown
+  ask(request: Buffer, callback: (error: Error | null, response?: Buffer) => void): ClientUnaryCall
 }
 
 export const HopClient = makeClientConstructor(hopService, 'Hop') as unknown as new (

@@ -12,16 +12,17 @@ import { dice, literal, type Outcome, ours, play, type Throttling } from './outa
 import { type Reached, startServices } from './services.ts'
 
 const rounds = quick ? 3 : 9
-const naiveCalls = quick ? 40 : 200
-const calls = quick ? 200 : 1_000
-const budgetedSeconds = quick ? 4 : 20
+const naiveCalls = quick ? 20 : 200
+const calls = quick ? 100 : 1_000
+const budgetedSeconds = quick ? 3 : 20
 const perSecond = 300
 
 const manners: readonly Manner[] = ['naive', 'marked', 'budgeted']
 const reached: Record<Manner, Reached[]> = { naive: [], marked: [], budgeted: [] }
 
-for (const manner of manners) {
-  const services = await startServices(manner)
+const started = await Promise.all(manners.map(startServices))
+for (const [i, manner] of manners.entries()) {
+  const services = started[i]!
   for (let round = 1; round <= rounds; round++) {
     progress(`four services, ${manner}: round ${round} of ${rounds}`)
     const load =

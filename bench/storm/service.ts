@@ -1,6 +1,6 @@
 /**
- * One service of the chain, in a process of its own: `service.ts <manner> <port of the next service>`. The last one has
- * nothing behind it; it counts what reaches it and fails every call.
+ * One service of the chain, in a process of its own: `service.ts <manner>`. It answers with its port and is then told
+ * that of the service behind it. The last one has none: it fails every call. All count what reaches them.
  */
 import {
   credentials,
@@ -17,19 +17,21 @@ import { backoff, retry } from 'spillway/retry'
 import { answer } from '../lib/child.ts'
 import { ATTEMPTS, BACKOFF_MS, HopClient, hopService, type Manner } from './hop.ts'
 
-const [manner, nextPort] = process.argv.slice(2) as [Manner, string | undefined]
+const manner = process.argv[2] as Manner
 const server = new Server()
 let calls = 0
 
-if (nextPort === undefined) {
-  server.addService(hopService, {
-    ask(_call: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>) {
-      calls++
-      callback({ code: status.UNAVAILABLE, details: 'out of order' })
-    },
-  })
-} else {
-  const next = new HopClient(`127.0.0.1:${nextPort}`, credentials.createInsecure())
+function serveNext(port: number | undefined): void {
+  if (port === undefined) {
+    server.addService(hopService, {
+      ask(_call: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>) {
+        calls++
+        callback({ code: status.UNAVAILABLE, details: 'out of order' })
+      },
+    })
+    return
+  }
+  const next = new HopClient(`127.0.0.1:${port}`, credentials.createInsecure())
   if (manner === 'naive') serveNaively(next)
   else serveWithCare(next)
 }
@@ -69,7 +71,12 @@ function serveWithCare(next: HopClient): void {
 }
 
 server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (_error, port) => answer({ port }))
-process.on('message', () => {
-  answer({ calls })
-  calls = 0
+process.on('message', (message: 'count' | { readonly behind?: number }) => {
+  if (message === 'count') {
+    answer({ calls })
+    calls = 0
+    return
+  }
+  serveNext(message.behind)
+  answer({})
 })

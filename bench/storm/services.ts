@@ -15,26 +15,16 @@ export interface Services {
 export type Reached = readonly number[]
 
 export async function startServices(manner: Manner): Promise<Services> {
-  const children: Child[] = []
-  let port: number | undefined
-  for (let i = 0; i < DEPTH; i++) {
-    const behind = port === undefined ? [] : [String(port)]
-    const child = start(new URL('./service.ts', import.meta.url), [manner, ...behind])
-    children.unshift(child)
-    const started = await child.next<{ port: number }>()
-    port = started.port
-  }
-  const first = new HopClient(`127.0.0.1:${port}`, credentials.createInsecure())
+  const children = Array.from({ length: DEPTH }, () =>
+    start(new URL('./service.ts', import.meta.url), [manner]),
+  )
+  const ports = await Promise.all(children.map(async child => (await child.next<{ port: number }>()).port))
+  await Promise.all(children.map((child, i) => ask(child, { behind: ports[i + 1] })))
+  const first = new HopClient(`127.0.0.1:${ports[0]}`, credentials.createInsecure())
   const call = (): Promise<void> => new Promise(resolve => first.ask(message, () => resolve()))
 
   const counts = (): Promise<number[]> =>
-    Promise.all(
-      children.map(async child => {
-        const reply = child.next<{ calls: number }>()
-        child.send('count')
-        return (await reply).calls
-      }),
-    )
+    Promise.all(children.map(async child => (await ask<{ calls: number }>(child, 'count')).calls))
 
   return {
     async load(calls, pace) {
@@ -50,6 +40,12 @@ export async function startServices(manner: Manner): Promise<Services> {
       await Promise.all(children.map(child => child.stop()))
     },
   }
+}
+
+function ask<T>(child: Child, message: object | string): Promise<T> {
+  const reply = child.next<T>()
+  child.send(message)
+  return reply
 }
 
 async function closedLoop(call: () => Promise<void>, calls: number, atOnce: number): Promise<void> {
