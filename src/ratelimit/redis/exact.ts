@@ -127,7 +127,7 @@ export class ExactLimiter implements RedisLimiter {
     const now = this.clock.now()
     this.terms.fallback.refund(key, cost, now, takenAt)
     const age = takenAt === undefined ? 0 : Math.max(0, Math.round((now - takenAt) * 1000))
-    return this.tell('refund', key, cost, age, now)
+    return this.tell('refund', this.terms.names.of(key), cost, age, now)
   }
 
   charge(key: string, cost: number, _context?: Context): Promise<void> {
@@ -135,7 +135,7 @@ export class ExactLimiter implements RedisLimiter {
     checkCost(cost)
     const now = this.clock.now()
     this.terms.fallback.charge(key, cost, now)
-    return this.tell('charge', key, cost, 0, now)
+    return this.tell('charge', this.terms.names.of(key), cost, 0, now)
   }
 
   block(key: string, forMs: number, _context?: Context): Promise<void> {
@@ -143,7 +143,7 @@ export class ExactLimiter implements RedisLimiter {
     numberOption('forMs', forMs, { min: 0, infinite: true })
     const now = this.clock.now()
     this.terms.fallback.block(key, forMs, now)
-    return this.tell('block', key, Math.min(ENDLESS_US, Math.ceil(forMs * 1000)), 0, now)
+    return this.tell('block', this.terms.names.of(key), Math.min(ENDLESS_US, Math.ceil(forMs * 1000)), 0, now)
   }
 
   policies(): readonly LimitPolicy[] {
@@ -199,8 +199,13 @@ export class ExactLimiter implements RedisLimiter {
   }
 
   /** Something that nobody waits for an answer to. Never rejects. */
-  async tell(operation: string, key: string, cost: number, age: number, now: number): Promise<void> {
-    const keys = this.terms.names.of(key)
+  async tell(
+    operation: string,
+    keys: readonly string[],
+    cost: number,
+    age: number,
+    now: number,
+  ): Promise<void> {
     this.denials.forget(keys.at(-1)!)
     if (cost === 0 && operation !== 'block') return
     const reply = this.link.open

@@ -5,11 +5,22 @@ import { claimStorePrefix, noteBuilt } from '../config-checks.ts'
 import { warnOfflineQueue } from './config-warnings.ts'
 import { ExactLimiter, type Terms } from './exact.ts'
 import { exactScript } from './exact-script.ts'
+import { FairLimiter } from './fair.ts'
+import { fairScript } from './fair-script.ts'
 import { Fallback } from './fallback.ts'
 import { KeyNames, keyName } from './keys.ts'
+import { leaseScript } from './lease-script.ts'
+import { LeasedLimiter } from './leased.ts'
 import { compileLimits } from './limits.ts'
 import { Link } from './link.ts'
-import type { ExactOptions, RedisLimiter, RedisLimiterOptions, RedisLimiterUpdate } from './types.ts'
+import type {
+  ExactOptions,
+  FairOptions,
+  LeasedOptions,
+  RedisLimiter,
+  RedisLimiterOptions,
+  RedisLimiterUpdate,
+} from './types.ts'
 
 const common = [
   'client',
@@ -26,6 +37,8 @@ const common = [
 ]
 const own = {
   exact: ['slotBy', 'denyCacheKeys', 'denyCacheMs'],
+  leased: ['maxLease', 'leaseMs', 'refillEveryMs'],
+  fair: ['weight', 'refreshMs', 'leaseMs'],
 }
 
 /**
@@ -38,7 +51,7 @@ export function redisLimiter(options: RedisLimiterOptions): RedisLimiter {
 
 /** @internal `time` is for tests: the Lua that sets the server's time. */
 export function buildLimiter(options: RedisLimiterOptions, time?: string): RedisLimiter {
-  const mode = choiceOption('mode', options.mode ?? 'exact', ['exact'])
+  const mode = choiceOption('mode', options.mode ?? 'exact', ['exact', 'leased', 'fair'])
   knownOptions(`redisLimiter in mode '${mode}'`, options, [...common, ...own[mode]])
   const { client } = options
   if (typeof client?.evalsha !== 'function' || typeof client.eval !== 'function') {
@@ -46,7 +59,11 @@ export function buildLimiter(options: RedisLimiterOptions, time?: string): Redis
   }
   const name = keyName('name', options.name)
   const clock = options.clock ?? systemClock
-  const maxKeys = numberOption('maxKeys', options.maxKeys ?? 100_000, { min: 1, max: 2 ** 24, integer: true })
+  const maxKeys = numberOption('maxKeys', options.maxKeys ?? (mode === 'fair' ? 1_000 : 100_000), {
+    min: 1,
+    max: 2 ** 24,
+    integer: true,
+  })
   const { slotBy } = options as ExactOptions
   if (slotBy !== undefined) functionOption('slotBy', slotBy)
   if (options.around !== undefined) functionOption('around', options.around)
@@ -62,9 +79,14 @@ export function buildLimiter(options: RedisLimiterOptions, time?: string): Redis
   const termsOf = (update: RedisLimiterUpdate): Terms => {
     const limits = compileLimits(name, update.limits!)
     const outage = choiceOption('outage', update.outage ?? 'local', ['open', 'closed', 'local'])
-    if (outage === 'local' && update.nodes === undefined) {
+    if (mode !== 'exact' && (limits.length !== 1 || limits[0]!.bucket === undefined)) {
       throw new TypeError(
-        "Expected `nodes`, how many processes share the limit: with `outage: 'local'` each grants `limit / nodes` while Redis is away",
+        `Expected \`limits\` to be one limit with \`periodMs\`: mode '${mode}' can hand out nothing else`,
+      )
+    }
+    if ((mode !== 'exact' || outage === 'local') && update.nodes === undefined) {
+      throw new TypeError(
+        "Expected `nodes`, how many processes share the limit: each has its part of it, at the latest while Redis is away with `outage: 'local'`",
       )
     }
     const nodes = numberOption('nodes', update.nodes ?? 1, { min: 1, max: 1e6, integer: true })
@@ -93,9 +115,50 @@ export function buildLimiter(options: RedisLimiterOptions, time?: string): Redis
     }),
     denyCacheMs: numberOption('denyCacheMs', (options as ExactOptions).denyCacheMs ?? 1_000, { min: 0 }),
   })
-  const limiter: RedisLimiter = exact
+  const limiter =
+    mode === 'leased'
+      ? leased(exact, options as LeasedOptions, maxKeys, time)
+      : mode === 'fair'
+        ? fair(exact, options as FairOptions, maxKeys, time)
+        : exact
   noteBuilt(limiter.kind, name)
   claimStorePrefix(limiter, { store: client, prefix: exact.terms.names.prefix, name })
   warnOfflineQueue(name, client)
   return register(limiter)
+}
+
+function leased(exact: ExactLimiter, options: LeasedOptions, maxKeys: number, time?: string): LeasedLimiter {
+  const { maxLease } = options
+  return new LeasedLimiter({
+    exact,
+    script: leaseScript(time),
+    maxKeys,
+    maxLease:
+      maxLease === undefined
+        ? undefined
+        : numberOption('maxLease', maxLease, { min: 0, max: 1e12, integer: true }),
+    leaseMs: numberOption('leaseMs', options.leaseMs ?? Math.max(1_000, 4 * exact.link.timeoutMs), {
+      min: 2 * exact.link.timeoutMs,
+      max: 3_600_000,
+    }),
+    refillEveryMs: numberOption('refillEveryMs', options.refillEveryMs ?? 100, { min: 1, max: 60_000 }),
+  })
+}
+
+function fair(exact: ExactLimiter, options: FairOptions, maxKeys: number, time?: string): FairLimiter {
+  const refreshMs = numberOption('refreshMs', options.refreshMs ?? Math.max(200, exact.link.timeoutMs), {
+    min: exact.link.timeoutMs,
+    max: 3_600_000,
+  })
+  return new FairLimiter({
+    exact,
+    script: fairScript(time),
+    maxKeys,
+    weight: numberOption('weight', options.weight ?? 1, { min: 0.001, max: 1_000 }),
+    refreshMs,
+    leaseMs: numberOption('leaseMs', options.leaseMs ?? 5 * refreshMs, {
+      min: 2 * refreshMs,
+      max: 3_600_000,
+    }),
+  })
 }
