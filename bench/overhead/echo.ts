@@ -19,7 +19,7 @@ export interface EchoClient extends Client {
     request: Buffer,
     options: { deadline: Date },
     callback: (error: Error | null, response?: Buffer) => void,
-  ): unknown
+  ): ClientUnaryCall
 }
 
 export const EchoClient = makeClientConstructor(echoService, 'Echo') as unknown as new (

@@ -12,8 +12,8 @@ import { compareExpress } from './express.ts'
 import { compareGrpc } from './grpc.ts'
 
 const rounds = quick ? 3 : 9
-const caseMs = quick ? 150 : 600
-const blockMs = quick ? 900 : 3_000
+const caseMs = quick ? 100 : 600
+const blockMs = quick ? 700 : 3_000
 
 const names = Object.keys(cases)
 const nanos = new Map<string, number[]>(names.map(name => [name, []]))
@@ -34,6 +34,13 @@ console.log(
 )
 
 const over = (above: string, below: string): Figure => ratio(nanos.get(above)!, nanos.get(below)!)
+
+/** Over the quickest of several, round by round. */
+const overLeast = (above: string, below: readonly string[]): Figure =>
+  ratio(
+    nanos.get(above)!,
+    nanos.get(above)!.map((_, round) => Math.min(...below.map(name => nanos.get(name)![round]!))),
+  )
 
 const express = await compareExpress({ rounds, blockMs })
 const grpc = await compareGrpc({ rounds, blockMs })
@@ -57,6 +64,11 @@ finish({
     fusedOverLayered: over('five gates, fused', 'five gates, layered'),
     deadlineOverCockatielTimeout: over('deadline', 'cockatiel timeout, cooperative'),
     rejectOverOpossumOpen: over('refused', 'opossum open'),
+    stackOverCockatielWrap: over('client stack of six', 'cockatiel retry + breaker + timeout'),
+    stackOverCockatielNoTimeout: over('client stack of six', 'cockatiel retry + breaker'),
+    stackOverOpossumFire: over('client stack of six', 'opossum fire'),
+    refusalOverBestPeer: overLeast('client stack, circuit open', ['opossum open', 'cockatiel open']),
+    failingCallGrowth: over('circuit, failing, 100,000 in the window', 'circuit, failing, 100 in the window'),
     grpcThroughputRatio: grpc.ratio,
     expressThroughputRatio: express.ratio,
   },

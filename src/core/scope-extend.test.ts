@@ -32,6 +32,19 @@ describe('a scope whose deadline is moved', () => {
     expect(clock.armed).toBe(0)
   })
 
+  it('leaves what was narrowed from it before as it is, though that had as long', async () => {
+    const clock = manualClock({ startMs: 0 })
+    const scope = new Scope(clock, undefined, 10, undefined, undefined)
+    const below = new Scope(clock, scope, 10, () => 'the old deadline', undefined)
+    below.watch(watcher())
+    scope.extend(30)
+    await clock.advance(10)
+    expect(below.ending).toBe('timeout')
+    expect(below.reason).toBe('the old deadline')
+    expect(scope.ending).toBeUndefined()
+    expect(clock.armed).toBe(0)
+  })
+
   it('keeps no timer for a deadline that is gone', () => {
     const clock = manualClock({ startMs: 0 })
     const scope = new Scope(clock, undefined, 10, undefined, undefined)

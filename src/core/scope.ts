@@ -1,4 +1,5 @@
 import type { Alarm, Clock } from './clock.ts'
+import { type Follower, follow, unfollow } from './source.ts'
 
 /** Why a scope ended before its call did: its time ran out, or nobody waits for the answer any more. */
 export type Ending = 'timeout' | 'cancelled'
@@ -22,7 +23,7 @@ export type Expiry = () => unknown
  *
  * Nothing here calls itself, because scopes may nest deeper than the stack.
  */
-export class Scope implements Alarm, Watcher {
+export class Scope implements Alarm, Watcher, Follower {
   /** A scope that nothing can end, so that nobody need watch it. */
   static endless(clock: Clock): Scope {
     return new Scope(clock, undefined, Infinity, undefined, undefined, true)
@@ -144,10 +145,15 @@ export class Scope implements Alarm, Watcher {
    */
   extend(deadline: number): void {
     if (this.ending !== undefined || this.parent !== undefined || deadline <= this.deadline) return
+    const before = this.deadline
     this.deadline = deadline
     if (!this.attached) return
     this.clock.disarm(this)
     if (deadline < Infinity) this.clock.arm(this, deadline)
+    // Those that had as long as this one left it to this one to tell them when.
+    for (let below = this.watchers; below !== undefined; below = below.nextWatcher) {
+      if (below instanceof Scope && below.deadline === before) this.clock.arm(below, before)
+    }
   }
 
   /**
@@ -170,8 +176,8 @@ export class Scope implements Alarm, Watcher {
   }
 
   /** @internal The source signal aborted. */
-  handleEvent(): void {
-    this.end('cancelled', this.source!.reason)
+  sourceAborted(reason: unknown): void {
+    this.end('cancelled', reason)
   }
 
   /** While nobody watches nobody is told: finds out whether a source or a scope further out has ended meanwhile. */
@@ -217,7 +223,7 @@ export class Scope implements Alarm, Watcher {
     for (let scope: Scope = this; !scope.attached; scope = scope.parent!) {
       scope.attached = true
       const { parent, source } = scope
-      if (source !== undefined) source.addEventListener('abort', scope)
+      if (source !== undefined) follow(source, scope)
       if (scope.deadline < (parent === undefined ? Infinity : parent.deadline)) {
         scope.clock.arm(scope, scope.deadline)
       }
@@ -243,7 +249,7 @@ export class Scope implements Alarm, Watcher {
   private unhook(): void {
     this.attached = false
     this.clock.disarm(this)
-    if (this.source !== undefined) this.source.removeEventListener('abort', this)
+    if (this.source !== undefined) unfollow(this.source, this)
   }
 
   private link(watcher: Watcher): void {

@@ -1,12 +1,19 @@
-/** What still goes on behind an answer that was given before its handler had come to an end. */
-const works = new WeakMap<Promise<unknown>, Promise<unknown>>()
+const work: unique symbol = Symbol('spillway.work')
 
-/** Notes that `answer` was given while `work` still went on. */
-export function answeredEarly(answer: Promise<unknown>, work: Promise<unknown>): void {
-  works.set(answer, works.get(work) ?? work)
+/**
+ * What still goes on behind an answer that was given before its handler had come to an end. It stands on the answer
+ * itself and goes with it; a WeakMap would hold both until the next full collection.
+ */
+interface Early {
+  [work]?: Promise<unknown>
+}
+
+/** Notes that `answer` was given while `behind` still went on. */
+export function answeredEarly(answer: Promise<unknown>, behind: Promise<unknown>): void {
+  Object.defineProperty(answer, work, { value: workBehind(behind), configurable: true })
 }
 
 /** The work behind `answer`: a promise that is still open if the answer came early, else the answer itself. */
 export function workBehind(answer: Promise<unknown>): Promise<unknown> {
-  return works.get(answer) ?? answer
+  return (answer as Early)[work] ?? answer
 }

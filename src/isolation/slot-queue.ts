@@ -5,6 +5,7 @@ import type { Gate, Outcome } from '../core/gate.ts'
 import type { Handler, Protection } from '../core/handler.ts'
 import { deadlineExceeded, type Rejection } from '../core/rejection.ts'
 import type { Ending, Watcher } from '../core/scope.ts'
+import { callAfter } from '../internal/call-after.ts'
 import type { Slots, Waiter } from './slots.ts'
 import type { WaitList } from './wait-list.ts'
 
@@ -53,9 +54,10 @@ export function slotQueue<Req>(name: string, until: HoldUntil, select: Select<Re
         return Promise.reject(error)
       }
       if (slots.take()) return taken.run(slots, held, request, context)
-      return new Promise<void>((resolve, reject) => {
+      const turn = new Promise<void>((resolve, reject) => {
         new LineMember(slots, context, now, resolve, reject).join()
-      }).then(() => taken.run(slots, held, request, context))
+      })
+      return callAfter(turn, () => taken.run(slots, held, request, context))
     }
   })
 }

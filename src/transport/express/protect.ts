@@ -12,6 +12,11 @@ export function protect(
   middleware: Middleware<Request, void>,
   options: ProtectOptions<Request> = {},
 ): RequestHandler {
-  const guard = guardWith('protect', middleware, options, request => request.ip)
+  const guard = guardWith('protect', middleware, options, callerOf)
   return (request, response, next) => guard(request, response, { begin: next, fail: next })
+}
+
+/** `request.ip`, which takes microseconds to find out that there is no proxy. */
+function callerOf(request: Request): string | undefined {
+  return request.headers['x-forwarded-for'] === undefined ? request.socket.remoteAddress : request.ip
 }

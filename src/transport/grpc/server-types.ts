@@ -1,3 +1,4 @@
+import type { ServerDuplexStream, ServerReadableStream } from '@grpc/grpc-js'
 import type { Context } from '../../core/context.ts'
 import type { Messages } from './pump.ts'
 
@@ -23,17 +24,15 @@ export type HandlerOf<F> = F extends (...args: infer Args) => unknown
   ? Args extends [infer Call, infer Callback]
     ? Call extends { request: infer Req }
       ? UnaryHandler<Req, AnswerTo<Callback>>
-      : Call extends { read(size?: number): infer Req }
+      : Call extends ServerReadableStream<infer Req, any>
         ? ClientStreamHandler<Req, AnswerTo<Callback>>
         : never
     : Args extends [infer Call]
-      ? Call extends { _write(message: infer Res, ...rest: never): unknown }
-        ? Call extends { request: infer Req }
+      ? Call extends ServerDuplexStream<infer Req, infer Res>
+        ? BidiHandler<Req, Res>
+        : Call extends { request: infer Req; _write(message: infer Res, ...rest: never): unknown }
           ? ServerStreamHandler<Req, Res>
-          : Call extends { read(size?: number): infer Req }
-            ? BidiHandler<Req, Res>
-            : never
-        : never
+          : never
       : never
   : never
 

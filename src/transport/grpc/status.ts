@@ -101,11 +101,16 @@ export function isStatus(error: unknown): error is Error & Partial<StatusObject>
   return Number.isInteger(code) && code! > 0 && code! <= 16 && typeof details === 'string'
 }
 
+const LONE = /\p{Surrogate}/gu
+
 const unknown: Answer = { code: status.UNKNOWN, details: 'Internal error' }
 
 function speakable(error: Answer): Answer {
-  if (!fromBelow.has(error) || aboutTheRequest.has(error.code)) return error
-  return { code: error.code, details: 'A service behind this one failed' }
+  const { code, details } = error
+  // grpc-js encodes details as a URI, and has no answer to half a surrogate pair but to throw.
+  if (!fromBelow.has(error) || aboutTheRequest.has(code))
+    return { code, details: details.replace(LONE, '\ufffd') }
+  return { code, details: 'A service behind this one failed' }
 }
 
 function writeAdvice(metadata: Metadata, code: number, details: string, advice: Advice | Rejection): void {

@@ -4,20 +4,16 @@ import type { Context, OpenContext } from '../../core/context.ts'
 import type { Handler } from '../../core/handler.ts'
 import { cancelled, deadlineExceeded, isRejection, type Rejection } from '../../core/rejection.ts'
 import type { Ending, Scope, Watcher } from '../../core/scope.ts'
+import { onConnection } from './connection.ts'
 import { mute } from './mute.ts'
 import { problemOf } from './problem.ts'
 import { sendProblem } from './send.ts'
-import { onSocketClose } from './socket-close.ts'
 
-const carried: unique symbol = Symbol('spillway.exchange')
-
-interface Carrier {
-  [carried]?: Exchange
-}
+const exchanges = new WeakMap<IncomingMessage, Exchange>()
 
 /** The exchange that `request` is part of, the innermost if there are several. */
 export function exchangeOf(request: IncomingMessage): Exchange | undefined {
-  return (request as Carrier)[carried]
+  return exchanges.get(request)
 }
 
 /** A response that says of itself, by its status, that the work failed. Gates see it; it is never sent. */
@@ -47,7 +43,7 @@ export class Exchange implements Watcher {
   private readonly scope: Scope
   /** The exchange of a chain further out that has the same request. */
   private readonly outer: Exchange | undefined
-  private readonly stopListening: () => void
+  private readonly neighbours: Set<unknown>
   private current: Context
   private begun: boolean
   private work: Promise<void> | undefined
@@ -65,6 +61,7 @@ export class Exchange implements Watcher {
     framework: Framework,
     open: OpenContext,
     context: Context,
+    outer: Exchange | undefined,
   ) {
     this.request = request
     this.response = response
@@ -72,7 +69,7 @@ export class Exchange implements Watcher {
     this.open = open
     this.scope = context.scope
     this.current = context
-    this.outer = exchangeOf(request)
+    this.outer = outer
     this.begun = false
     this.work = undefined
     this.resolve = undefined
@@ -81,11 +78,9 @@ export class Exchange implements Watcher {
     this.over = false
     this.nextWatcher = undefined
     this.previousWatcher = undefined
-    const onClose = (): void => this.close()
-    response.once('close', onClose)
-    // Without a connection yet, the response waits behind those of earlier requests.
-    this.stopListening = response.socket === null ? onSocketClose(request.socket, onClose) : nothing
-    ;(request as Carrier)[carried] = this
+    this.neighbours = onConnection(request.socket).add(this)
+    response.on('finish', () => this.end(true))
+    exchanges.set(request, this)
   }
 
   /** The context of the innermost part of the chain that has been reached. */
@@ -159,14 +154,17 @@ export class Exchange implements Watcher {
     if (begun) mute(response, rejection)
   }
 
-  /** The response has been sent, or the client has gone. */
-  private close(): void {
+  /** @internal The client has gone, or the response was cut off. */
+  connectionClosed(): void {
+    this.end(false)
+  }
+
+  private end(sent: boolean): void {
     if (this.over) return
     this.over = true
     const { response, scope, open, failure } = this
-    const sent = response.writableFinished
     if (!sent) open.cancel(cancelled('http'))
-    this.stopListening()
+    this.neighbours.delete(this)
     scope.unwatch(this)
     open.close()
     if (!this.begun) return
@@ -176,5 +174,3 @@ export class Exchange implements Watcher {
     else this.resolve!()
   }
 }
-
-const nothing = (): void => {}

@@ -1,11 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { collectAnswerFields } from '../../core/answer-fields.ts'
+import { writeAnswerFields } from '../../core/answer-fields.ts'
 import { type Context, rootContext } from '../../core/context.ts'
 import type { Middleware } from '../../core/handler.ts'
 import { functionOption, knownOptions } from '../../core/options.ts'
 import { checkInbound, type InboundOptions, openInbound } from '../wire/inbound.ts'
 import { Exchange, exchangeOf, type Framework } from './exchange.ts'
-import { ResponseFields } from './response-fields.ts'
 
 export interface ProtectOptions<Req = IncomingMessage> extends InboundOptions {
   /**
@@ -32,19 +31,30 @@ export function guardWith<Req extends IncomingMessage>(
   const call = middleware((request, context) => exchangeOf(request)!.run(context))
 
   return (request, response, framework) => {
-    const outer = exchangeOf(request)?.context
+    const outer = exchangeOf(request)
     let caller: string | undefined
     try {
-      caller = outer === undefined || options.caller !== undefined ? callerOf(request) : outer.caller
+      const own = outer === undefined || options.caller !== undefined
+      caller = own ? callerOf(request) : outer.context.caller
     } catch (error) {
       framework.fail(error)
       return
     }
-    const open = openInbound(name => request.headers[name] as string | undefined, options, caller, outer)
-    const { context } =
-      outer === undefined ? collectAnswerFields(open.context, new ResponseFields(response)) : open
-    new Exchange(request, response, framework, open, context).pass(call)
+    const { headers } = request
+    const open = openInbound(name => headers[name] as string | undefined, options, caller, outer?.context)
+    const context =
+      outer === undefined
+        ? writeAnswerFields(open.context, (name, value) => writeField(response, name, value))
+        : open.context
+    new Exchange(request, response, framework, open, context, outer).pass(call)
   }
+}
+
+/** Writes a field of the answer, while the response can still take it. */
+function writeField(response: ServerResponse, name: string, value: string): void {
+  if (response.headersSent || response.destroyed) return
+  // Node refuses other characters with an exception, which would fail the call that wanted to say something.
+  response.setHeader(name, value.replaceAll(/[^\t\x20-\x7e]/g, '?'))
 }
 
 /**
