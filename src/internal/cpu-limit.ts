@@ -17,10 +17,7 @@ export type ReadText = (path: string) => string | undefined
 const ROOT = '/sys/fs/cgroup'
 
 /** The number of processors that may be used: at most `cores`, and above 0. */
-export function cpuLimit(
-  read: ReadText = readText,
-  cores: number = availableParallelism(),
-): number {
+export function cpuLimit(read: ReadText = readText, cores: number = availableParallelism()): number {
   let limit = cores
   for (const path of quotaFiles(read('/proc/self/cgroup') ?? '')) {
     const quota = path.endsWith('cpu.max') ? quotaOfV2(read(path)) : quotaOfV1(read, path)
@@ -46,7 +43,8 @@ function* quotaFiles(groups: string): Generator<string> {
 }
 
 function* upwards(root: string, group: string, file: string): Generator<string> {
-  for (let at = group; at !== '' && at !== '/'; at = at.slice(0, at.lastIndexOf('/'))) yield `${root}${at}/${file}`
+  for (let at = group; at !== '' && at !== '/'; at = at.slice(0, at.lastIndexOf('/')))
+    yield `${root}${at}/${file}`
 }
 
 function quotaOfV2(text: string | undefined): number | undefined {

@@ -205,6 +205,10 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     this.rate.restart(now)
   }
 
+  exempt(): void {
+    this.tally.exempt++
+  }
+
   pressure(now: number): number {
     const refused = this.tally.refusedShare(now)
     if (refused > 0) return 0.5 + 0.5 * refused

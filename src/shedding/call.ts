@@ -23,7 +23,7 @@ export interface ShedTask {
   readonly gone: boolean
 }
 
-const noTask: ShedTask = { run() {}, refuse() {}, gone: false }
+export const noTask: ShedTask = { run() {}, refuse() {}, gone: false }
 
 /**
  * One call as a shedder sees it: what is known of it going in, and the token that says how it came out. Of

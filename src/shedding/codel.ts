@@ -79,7 +79,8 @@ class Codel implements Shedder<CodelOptions, CodelSnapshot> {
   offer(call: ShedCall, now: number): Verdict {
     if (this.mode === 'off') return 'run'
     if (call.deadline <= now) return this.refuse('late', now)
-    if (this.tooLate(this.delayMs(call, now), PATIENCE[call.importance]!, now)) return this.refuse('delay', now)
+    if (this.tooLate(this.delayMs(call, now), PATIENCE[call.importance]!, now))
+      return this.refuse('delay', now)
     this.tally.admit(now)
     this.inFlight++
     call.shedder = this
@@ -90,6 +91,10 @@ class Codel implements Shedder<CodelOptions, CodelSnapshot> {
     if (call.shedder !== this) return
     call.shedder = undefined
     this.inFlight--
+  }
+
+  exempt(): void {
+    this.tally.exempt++
   }
 
   pressure(now: number): number {

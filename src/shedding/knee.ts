@@ -25,8 +25,9 @@
  *
  * Only calls that began in the window count for r: the others tell of a limit that is gone.
  */
-import { clamp } from './limit-range.ts'
+
 import type { ShedCall } from './call.ts'
+import { clamp } from './limit-range.ts'
 import type { RouteBook } from './route-book.ts'
 import type { Result } from './shedder.ts'
 
@@ -226,7 +227,8 @@ export class Knee {
   /** Calls that take long: while all that end are as quick as ever, those that wait are not made to wait for proof. */
   private growEarly(lasted: number): boolean {
     const { calls, ms, baseMs } = this.all
-    if (!this.reached || lasted < EARLY_WINDOW_MS || calls === 0 || baseMs < LONG_CALL_MS * calls) return false
+    if (!this.reached || lasted < EARLY_WINDOW_MS || calls === 0 || baseMs < LONG_CALL_MS * calls)
+      return false
     if (ms < FREE * this.slow * baseMs) this.set(2 * this.limit, 'growing')
     return true
   }

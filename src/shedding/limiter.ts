@@ -13,15 +13,7 @@
 import { knownOptions, nameOption } from '../core/options.ts'
 import type { ShedCall } from './call.ts'
 import { modeOption } from './options.ts'
-import type {
-  Mode,
-  Refusal,
-  Result,
-  Shedder,
-  ShedderOptions,
-  ShedderSnapshot,
-  Verdict,
-} from './shedder.ts'
+import type { Mode, Refusal, Result, Shedder, ShedderOptions, ShedderSnapshot, Verdict } from './shedder.ts'
 import { Tally } from './tally.ts'
 
 const SHARES = [1.1, 1, 0.9, 0.8] as const
@@ -101,6 +93,10 @@ export class Limiter<Options extends object, State extends object>
     }
     // A clock that went backwards says nothing about how long a call took.
     if (now >= call.startedAt) this.law.sample(now - call.startedAt, call.inFlight, result, now)
+  }
+
+  exempt(): void {
+    this.tally.exempt++
   }
 
   pressure(now: number): number {

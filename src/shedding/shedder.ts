@@ -50,6 +50,8 @@ export interface ShedderSnapshot {
   readonly limit: number
   /** Calls let in since the start or the last `reset()`. */
   readonly admitted: number
+  /** Calls that were let through unasked: health checks, metrics. */
+  readonly exempt: number
   /** Calls refused, by reason; in `observe` the ones that would have been. */
   readonly refused: Readonly<Record<Refusal, number>>
 }
@@ -65,6 +67,8 @@ export interface Shedder<
   readonly mode: Mode
   /** Whether a call may go on now. Only a shedder with a queue of its own ever says `queued`. */
   offer(call: ShedCall, now: number): Verdict
+  /** Counts a call that is let through unasked. */
+  exempt(): void
   /** Notes that a call that was let in is over. Called by the call itself, once. */
   settle(call: ShedCall, result: Result, now: number): void
   /**

@@ -1,4 +1,4 @@
-import { type Refusal, refusals } from './shedder.ts'
+import { type Refusal, refusals, type ShedderSnapshot } from './shedder.ts'
 
 /** How much of a second the recent past is made of. */
 const HALF_MS = 500
@@ -6,6 +6,7 @@ const HALF_MS = 500
 /** What a shedder has decided: since the start, and lately. */
 export class Tally {
   admitted: number
+  exempt: number
   readonly refused: Record<Refusal, number>
   /** Decisions of the present half second and of the one before. */
   private readonly recent: readonly Recent[]
@@ -13,6 +14,7 @@ export class Tally {
 
   constructor() {
     this.admitted = 0
+    this.exempt = 0
     this.refused = emptyRefusals()
     this.recent = [
       { admitted: 0, refused: 0 },
@@ -42,12 +44,13 @@ export class Tally {
     return refused === 0 ? 0 : refused / (refused + present.admitted + past.admitted)
   }
 
-  snapshot(): { readonly admitted: number; readonly refused: Readonly<Record<Refusal, number>> } {
-    return { admitted: this.admitted, refused: { ...this.refused } }
+  snapshot(): Pick<ShedderSnapshot, 'admitted' | 'exempt' | 'refused'> {
+    return { admitted: this.admitted, exempt: this.exempt, refused: { ...this.refused } }
   }
 
   reset(): void {
     this.admitted = 0
+    this.exempt = 0
     Object.assign(this.refused, emptyRefusals())
     this.half = Number.NaN
   }

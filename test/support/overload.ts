@@ -1,6 +1,6 @@
 /** Handlers, shedders and load for the simulator: one line for each point of a curve. */
 import type { Loop } from '../../src/internal/event-loop.ts'
-import { ShedCall, importanceOf } from '../../src/shedding/call.ts'
+import { importanceOf, ShedCall } from '../../src/shedding/call.ts'
 import { runnerOf } from '../../src/shedding/runner.ts'
 import type { Shedder } from '../../src/shedding/shedder.ts'
 import { type EventLoop, eventLoop } from '../../src/testing/event-loop.ts'
@@ -34,15 +34,12 @@ export function pool(size: number, holdMs: (now: number) => number, cpuMs: numbe
     return (_request, done) => {
       loop.burn(cpuMs)
       const hold = (): void => {
-        loop.setTimeout(
-          () => {
-            const next = waiting.shift()
-            if (next === undefined) free++
-            else next()
-            done()
-          },
-          holdMs(loop.now()),
-        )
+        loop.setTimeout(() => {
+          const next = waiting.shift()
+          if (next === undefined) free++
+          else next()
+          done()
+        }, holdMs(loop.now()))
       }
       if (free === 0) waiting.push(hold)
       else {
@@ -169,7 +166,12 @@ export function runnerLoop(loop: EventLoop): Loop {
   }
 }
 
-function behind(shedder: Shedder, loop: EventLoop, work: Work, fresh: boolean): (request: LoopRequest) => void {
+function behind(
+  shedder: Shedder,
+  loop: EventLoop,
+  work: Work,
+  fresh: boolean,
+): (request: LoopRequest) => void {
   const runner = runnerOf(shedder, runnerLoop(loop))
   return request => {
     if (fresh) runner.connected()
