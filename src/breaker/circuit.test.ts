@@ -228,6 +228,22 @@ test('what it keeps does not grow with the number of calls', () => {
   expect(JSON.stringify(real.snapshot().window).length - JSON.stringify(window).length).toBeLessThan(20)
 })
 
+test('a failing call costs the same whether a hundred calls are in the window or a hundred thousand', () => {
+  const costOf = (samples: number): number => {
+    const { real, clock } = made({ minimum: 1e9, failureRatio: 1 })
+    succeed(real, clock, samples)
+    const rounds = Array.from({ length: 9 }, () => {
+      const start = performance.now()
+      fail(real, clock, 2_000)
+      return performance.now() - start
+    })
+    return Math.min(...rounds)
+  }
+  costOf(100)
+  // Where the cost grows with the samples it is a thousand times as high, so no noise of a machine matters.
+  expect(costOf(100_000) / costOf(100)).toBeLessThan(10)
+})
+
 test('of the last failure only name and message are kept, cut short', () => {
   const { real, clock } = made()
   const error = Object.assign(new RangeError('x'.repeat(500)), { request: { secret: 1 } })
