@@ -107,6 +107,11 @@ export class Scope implements Alarm, Watcher, Follower {
     return this.controller.signal
   }
 
+  /** @internal Whether a call that it bounds is still going on, or its signal still waits for its end. */
+  get busy(): boolean {
+    return this.watchers !== undefined || (this.attached && !this.endless)
+  }
+
   /** Whether its source is all that can end it, so that the source's signal will do. */
   private get borrows(): boolean {
     return this.loose && this.source !== undefined && this.parent === undefined && this.deadline === Infinity
