@@ -128,6 +128,13 @@ export class Scope implements Alarm, Watcher, Follower {
     if (this.unlink(watcher)) this.release()
   }
 
+  /** Whether it is part of `outer`. */
+  isBelow(outer: Scope): boolean {
+    let scope = this.parent
+    while (scope !== outer && scope !== undefined) scope = scope.parent
+    return scope === outer
+  }
+
   /** Moves a watcher to a scope further in. */
   handOver(watcher: Watcher, inner: Scope): void {
     this.unlink(watcher)
