@@ -171,7 +171,7 @@ class Injector implements Mechanism<FaultSettings, FaultSnapshot> {
     const { latency, error, abort } = rule
     if (latency !== undefined) {
       const spread = latency.maxMs - latency.minMs
-      await sleep(context, latency.minMs + (spread === 0 ? 0 : spread * this.random()))
+      await delay(context, latency.minMs + (spread === 0 ? 0 : spread * this.random()))
     }
     if (error !== undefined) throw error(request, context)
     if (abort !== undefined) {
@@ -189,6 +189,11 @@ class Injector implements Mechanism<FaultSettings, FaultSnapshot> {
 
   private async travel(message: unknown, bytesPerSecond: number, context: Context): Promise<void> {
     const ms = (this.size(message) / bytesPerSecond) * 1000
-    if (ms > 0) await sleep(context, ms)
+    if (ms > 0) await delay(context, ms)
   }
+}
+
+/** Somebody waits for a call that is slow on purpose, so the process stays alive for it. */
+function delay(context: Context, ms: number): Promise<void> {
+  return sleep(context, ms, { keepAlive: true })
 }

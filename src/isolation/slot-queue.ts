@@ -128,7 +128,8 @@ class LineMember implements Waiter, Alarm, Watcher {
     resolve: () => void,
     reject: (error: unknown) => void,
   ) {
-    this.keepAlive = false
+    // Somebody waits for a call in line, so its turn or its refusal must come.
+    this.keepAlive = true
     this.since = now
     this.deadline = context.deadline
     this.slots = slots
