@@ -1,17 +1,25 @@
-import { type Client, makeClientConstructor, type ServiceDefinition } from '@grpc/grpc-js'
+import {
+  type Client,
+  type ClientUnaryCall,
+  makeClientConstructor,
+  type ServiceDefinition,
+  type UntypedHandleCall,
+} from '@grpc/grpc-js'
+
+const bytes = (message: Buffer): Buffer => message
 
 /** One unary method that answers with its request. The messages are bytes, so that only the call itself is measured. */
-export const echoService = {
+export const echoService: ServiceDefinition<{ echo: UntypedHandleCall }> = {
   echo: {
     path: '/bench.Echo/Echo',
     requestStream: false,
     responseStream: false,
-    requestSerialize: (bytes: Buffer) => bytes,
-    requestDeserialize: (bytes: Buffer) => bytes,
-    responseSerialize: (bytes: Buffer) => bytes,
-    responseDeserialize: (bytes: Buffer) => bytes,
+    requestSerialize: bytes,
+    requestDeserialize: bytes,
+    responseSerialize: bytes,
+    responseDeserialize: bytes,
   },
-} as const satisfies ServiceDefinition
+}
 
 /** The client as a generator would have typed it. */
 export interface EchoClient extends Client {

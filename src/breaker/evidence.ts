@@ -34,6 +34,7 @@ export class Evidence {
   }
 
   advance(now: number): void {
+    if (now < this.whole.bucketEnd) return
     this.whole.advance(now)
     this.recent.advance(now)
     this.young.advance(now)

@@ -100,6 +100,8 @@ const callSpec: fc.Arbitrary<CallSpec> = fc.record({
 /** One call as it was seen from outside. Errors are told apart by what they say and by whether they are the same. */
 class Play {
   readonly log: string[] = []
+  /** When the handler was told that its call had ended, and why. */
+  readonly told: string[] = []
   readonly clock: ManualClock = manualClock({ startMs: 0 })
   readonly source = new AbortController()
   /** By gate: times let in minus times settled. */
@@ -204,7 +206,7 @@ class Play {
         if (act === 'reject' || act === 'refuse') this.later(actMs, () => reject(error))
         if (act !== 'obey') return
         context.signal.addEventListener('abort', () => {
-          this.note('handler is told', this.say(context.signal.reason))
+          this.told.push(`${this.clock.now()} ${this.say(context.signal.reason)}`)
           this.later(actMs, () => reject(context.signal.reason))
         })
       })
@@ -265,7 +267,21 @@ test('a chain behaves as its gates nested one in the other, however the call goe
           chain(...gates.flatMap((gate, i) => (cut(i) ? [gate, through] : [gate]))),
         ),
       ]
-      for (const other of others) expect(other.log).toEqual(nested.log)
+      for (const other of others) {
+        expect(other.log).toEqual(nested.log)
+        expect(other.told).toEqual(nested.told)
+      }
+    }),
+    { numRuns: 1_000 },
+  )
+})
+
+test('a handler that still works when its call ends is told by its signal', async () => {
+  await fc.assert(
+    fc.asyncProperty(callSpec, async spec => {
+      const play = await new Play({ ...spec, act: 'obey' }).run(gates => chain(...gates))
+      const begun = play.log.some(line => / handler request/.test(line))
+      expect(play.told).toHaveLength(begun && play.answered ? 1 : 0)
     }),
     { numRuns: 1_000 },
   )

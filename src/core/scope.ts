@@ -161,6 +161,8 @@ export class Scope implements Alarm, Watcher, Follower {
    * them, and a signal that was handed out will not abort any more.
    */
   close(): void {
+    // One that is ending has its signal still to abort.
+    if (this.ended !== undefined) return
     this.closed = true
     this.release()
   }

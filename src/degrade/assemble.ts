@@ -45,7 +45,7 @@ export interface AssembleOptions<Required extends Modules, Optional extends Modu
   readonly optional?: Optional
   /** What is kept of the caller's time to put the answer together and send it. @default 20 */
   readonly reserveMs?: number
-  /** What is kept of the page's time for the fallback of a module, where it has one. @default 50 */
+  /** What is kept of the page's time for the fallback of a module, but half of it at most. @default 50 */
   readonly fallbackMs?: number
   /** @default 'assemble' */
   readonly name?: string

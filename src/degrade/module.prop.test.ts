@@ -63,7 +63,10 @@ describe('a page', () => {
           // What is to be expected, module by module.
           const pageMs = Math.max(0, (timeoutMs ?? Infinity) - reserveMs)
           const outcomes = modules.map((spec, i) => {
-            const quota = Math.min(spec.timeoutMs ?? Infinity, pageMs - (spec.fallback ? fallbackMs : 0))
+            const quota = Math.min(
+              spec.timeoutMs ?? Infinity,
+              pageMs - (spec.fallback ? Math.min(fallbackMs, pageMs / 2) : 0),
+            )
             const called = quota >= 1
             const answersAt = !called ? 0 : spec.does === 'hangs' ? quota : Math.min(spec.afterMs, quota)
             const answers = called && spec.does === 'answers' && spec.afterMs < quota

@@ -37,7 +37,10 @@ export function moduleHandler(
   >
 }
 
-/** Gives a module its share of the time that there is: min(timeoutMs, what is left - what its fallback needs). */
+/**
+ * Gives a module its share of the time that there is, and keeps some of what is left for its fallback:
+ * end = min(now + timeoutMs, deadline - min(fallbackMs, left / 2)).
+ */
 class QuotaGate implements Gate<unknown, number> {
   readonly kind = 'deadline' as const
   readonly name: string
@@ -60,7 +63,8 @@ class QuotaGate implements Gate<unknown, number> {
     if (this.off?.(request, context)) {
       return new Rejection({ reason: 'shed', policy: this.name, retry: 'never', detail: 'switched off' })
     }
-    const end = Math.min(now + this.timeoutMs, context.deadline - this.keepMs())
+    const left = context.deadline - now
+    const end = Math.min(now + this.timeoutMs, context.deadline - Math.min(this.keepMs(), left / 2))
     if (end - now >= MIN_USEFUL_MS) return end
     return deadlineExceeded(this.name, false, `${Math.max(0, Math.floor(end - now))} ms left`)
   }

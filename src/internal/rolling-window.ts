@@ -20,10 +20,11 @@ export class RollingWindow {
   readonly sums: Float64Array
   /** The bucket being filled, counted from the start of time. */
   epoch: number
+  /** When the bucket being filled is full. */
+  bucketEnd: number
   private readonly counts: Int32Array
   private origin: number
   private slot: number
-  private bucketEnd: number
 
   constructor(bucketMs: number, buckets: number, kinds: number) {
     this.bucketMs = bucketMs
@@ -31,10 +32,10 @@ export class RollingWindow {
     this.kinds = kinds
     this.sums = new Float64Array(kinds)
     this.epoch = 0
+    this.bucketEnd = bucketMs
     this.counts = new Int32Array(buckets * kinds)
     this.origin = 0
     this.slot = 0
-    this.bucketEnd = bucketMs
   }
 
   /** Drops what has become too old. A clock that goes backwards moves nothing. */

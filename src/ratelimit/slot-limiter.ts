@@ -11,6 +11,7 @@ import type { Clock } from '../core/clock.ts'
 import { systemClock } from '../core/clock.ts'
 import { register } from '../core/mechanism.ts'
 import { knownOptions, nameOption, numberOption } from '../core/options.ts'
+import { type Fingerprint, MAX_HASHED_UNITS } from '../internal/key-hash.ts'
 import { SlotTable } from '../internal/slot-table.ts'
 import { BlockList } from './block-list.ts'
 import { checkCost, checkKey } from './checks.ts'
@@ -72,6 +73,8 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
   private allowed: number
   private denied: number
   private never: number
+  private lastKey: string
+  private lastPrint: Fingerprint
 
   /** @param own the options that are not common to all, which are the ones that `update` can change */
   constructor(kind: string, options: Options, own: readonly string[], build: (options: Options) => Plan) {
@@ -96,6 +99,8 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
     this.allowed = 0
     this.denied = 0
     this.never = 0
+    this.lastKey = ''
+    this.lastPrint = this.table.hash.of('')
     noteBuilt(kind, this.name)
     register(this)
   }
@@ -105,7 +110,7 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
     checkCost(cost)
     const { rule, table, scale } = this
     const t = scale.read(now)
-    const print = table.hash.of(key)
+    const print = this.printOf(key)
     const own = table.find(print)
     const from = own < 0 ? table.shared(print) : own
     const wait = this.waitFor(print, from, cost, t)
@@ -125,7 +130,7 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
     checkKey(key)
     checkCost(cost)
     const t = this.scale.read(now)
-    const print = this.table.hash.of(key)
+    const print = this.printOf(key)
     const own = this.table.find(print)
     const from = own < 0 ? this.table.shared(print) : own
     return this.decide(from, this.waitFor(print, from, cost, t), print, t)
@@ -136,7 +141,7 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
     checkCost(cost)
     const { table, scale } = this
     const t = scale.read(now)
-    const print = table.hash.of(key)
+    const print = this.printOf(key)
     const own = table.find(print)
     const at = own < 0 ? table.shared(print) : own
     if (table.cells[at]! > t) this.rule.give(table.cells, at, cost, t, scale.past(takenAt))
@@ -147,7 +152,7 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
     checkCost(cost)
     const { table, rule } = this
     const t = this.scale.read(now)
-    const print = table.hash.of(key)
+    const print = this.printOf(key)
     const own = table.find(print)
     const at = own < 0 ? rowFor(table, rule, print, t) : own
     rule.add(table.cells, at, Math.min(cost, 2 * rule.limit), t)
@@ -207,6 +212,17 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
     this.allowed = 0
     this.denied = 0
     this.never = 0
+  }
+
+  /** The same key often comes several times in a row, and there may be only one. */
+  private printOf(key: string): Fingerprint {
+    if (key === this.lastKey) return this.lastPrint
+    const print = this.table.hash.of(key)
+    if (key.length <= MAX_HASHED_UNITS) {
+      this.lastKey = key
+      this.lastPrint = print
+    }
+    return print
   }
 
   /** Units until `cost` would be granted; 0 for now, `Infinity` for never. */

@@ -1,7 +1,9 @@
+import { isFinal } from '../core/advice.ts'
 import { callWithin } from '../core/ambient.ts'
 import { layer } from '../core/chain.ts'
 import { type Context, openContext } from '../core/context.ts'
 import type { Handler, Protection } from '../core/handler.ts'
+import { workBehind } from '../core/work.ts'
 import { Depositor } from './depositor.ts'
 import { checkRetry, type RetryOptions, type RetrySettings } from './retry-options.ts'
 import { Series } from './series.ts'
@@ -31,7 +33,8 @@ class Retry {
 
   wrap<Req, Res>(next: Handler<Req, Res>): Handler<Req, Res> {
     const { depositor } = this
-    const { budget, maxRetryTime } = this.settings
+    const { budget, maxRetryTime, onFailedAttempt } = this.settings
+    const passes = onFailedAttempt === undefined
     const succeeded =
       budget?.countsSuccesses === true
         ? (answer: Res): Res => {
@@ -44,6 +47,11 @@ class Retry {
       const endsAt = maxRetryTime === Infinity ? Infinity : context.clock.now() + maxRetryTime
       const answer = attempt(next, request, context)
       const promise: Promise<Res> = answer.then(succeeded, error => {
+        // What was refused for good further in is passed up without another look: in an outage most calls are.
+        if (passes && isFinal(error) && workBehind(answer) === answer) {
+          budget?.failed()
+          throw error
+        }
         depositor.flush(context)
         return new Series(this.settings, { next, request, context, endsAt, error, answer, promise }).run()
       })

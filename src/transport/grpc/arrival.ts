@@ -5,10 +5,13 @@ import { Scope } from '../../core/scope.ts'
 import { type InboundOptions, readInbound } from '../wire/inbound.ts'
 import { leftUntil, timedOut } from './grpc-deadline.ts'
 
-/** What grpc-js knows of every call of a server, in a handler as in an interceptor. */
+/** What grpc-js knows of a call that has come in, in a handler as in an interceptor. */
 export interface Arrival {
-  getDeadline(): Date | number
-  getPeer(): string
+  readonly metadata: Metadata
+  /** Where it came from: `address:port`. */
+  readonly peer: string
+  /** On the wall clock. */
+  readonly deadline: Date | number
 }
 
 export interface ArrivalOptions extends InboundOptions {
@@ -17,14 +20,14 @@ export interface ArrivalOptions extends InboundOptions {
 }
 
 /** The context of a call that has come in, in a scope of its own. Whoever asks for it closes it with the call. */
-export function contextOf(call: Arrival, metadata: Metadata, options: ArrivalOptions): Context {
+export function contextOf({ peer, deadline: end, metadata }: Arrival, options: ArrivalOptions): Context {
   const { timeoutMs, criticality, tenant, attempt } = readInbound(name => textOf(metadata, name), options)
   const clock = options.clock ?? systemClock
   // grpc-js takes `grpc-timeout` out of the metadata and keeps a point in time in its place.
-  const left = Math.min(leftUntil(call.getDeadline()), timeoutMs ?? Infinity)
+  const left = Math.min(leftUntil(end), timeoutMs ?? Infinity)
   const deadline = left === Infinity ? Infinity : clock.now() + left
   const scope = new Scope(clock, undefined, deadline, timedOut, undefined)
-  const caller = addressOf(call.getPeer())
+  const caller = addressOf(peer)
   return new Context(scope, criticality ?? 'critical', tenant, caller, attempt ?? 1, false, undefined)
 }
 

@@ -5,12 +5,12 @@ import type { Context } from '../../core/context.ts'
 import { cancelled, isRejection } from '../../core/rejection.ts'
 import type { Ending, Watcher } from '../../core/scope.ts'
 import { warn } from '../../core/warn.ts'
+import type { Arrival } from './arrival.ts'
 import { type IncomingCall, incomingCall, type Method } from './method.ts'
 import { isStatus, statusOf } from './status.ts'
 
-/** The part that grpc-js's calls have in a handler and in an interceptor alike. */
+/** What answers go to. */
 export interface Connection {
-  getPeer(): string
   sendMetadata(metadata: Metadata): void
 }
 
@@ -35,6 +35,7 @@ const CLOSE_MS = 2
 export class Incoming implements IncomingCall, Watcher {
   readonly method: Method
   readonly metadata: Metadata
+  readonly peer: string
   readonly context: Context
   /** Whether the handler has been reached. */
   begun: boolean
@@ -55,7 +56,7 @@ export class Incoming implements IncomingCall, Watcher {
 
   constructor(
     method: Method,
-    metadata: Metadata,
+    arrival: Arrival,
     arrived: Context,
     connection: Connection,
     reply: Reply,
@@ -63,7 +64,8 @@ export class Incoming implements IncomingCall, Watcher {
   ) {
     const { context, fields } = collectAnswerFields(arrived)
     this.method = method
-    this.metadata = metadata
+    this.metadata = arrival.metadata
+    this.peer = arrival.peer
     this.context = context.with(incomingCall, this)
     this.begun = false
     this.sink = undefined
@@ -78,10 +80,6 @@ export class Incoming implements IncomingCall, Watcher {
     this.nextWatcher = undefined
     this.previousWatcher = undefined
     if (context.deadline !== Infinity) context.scope.watch(this)
-  }
-
-  get peer(): string {
-    return this.connection.getPeer()
   }
 
   get trailers(): Metadata {

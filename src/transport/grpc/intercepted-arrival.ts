@@ -1,10 +1,11 @@
-import { type Metadata, type ServerInterceptingCallInterface, type StatusObject, status } from '@grpc/grpc-js'
+import { type ServerInterceptingCallInterface, type StatusObject, status } from '@grpc/grpc-js'
 import { withContext } from '../../core/ambient.ts'
 import type { Context } from '../../core/context.ts'
 import { type ContextKey, createContextKey } from '../../core/context-key.ts'
 import type { Handler } from '../../core/handler.ts'
 import { deadlineExceeded } from '../../core/rejection.ts'
 import { warn } from '../../core/warn.ts'
+import type { Arrival } from './arrival.ts'
 import { Incoming, reached } from './incoming.ts'
 import type { Method } from './method.ts'
 
@@ -32,19 +33,12 @@ export class InterceptedArrival {
   constructor(
     method: Method,
     call: ServerInterceptingCallInterface,
-    metadata: Metadata,
+    arrival: Arrival,
     arrived: Context,
     proceed: () => void,
   ) {
     const context = arrived.with(handOverKey, context => this.enter(context))
-    this.incoming = new Incoming(
-      method,
-      metadata,
-      context,
-      call,
-      failure => call.sendStatus(failure!),
-      ignore,
-    )
+    this.incoming = new Incoming(method, arrival, context, call, failure => call.sendStatus(failure!), ignore)
     this.proceed = proceed
     this.context = this.incoming.context
     this.handler = undefined

@@ -5,7 +5,7 @@ import { withContext } from '../../core/ambient.ts'
 import type { Context } from '../../core/context.ts'
 import type { Handler, Middleware } from '../../core/handler.ts'
 import { deadlineExceeded } from '../../core/rejection.ts'
-import { type ArrivalOptions, contextOf } from './arrival.ts'
+import { type Arrival, type ArrivalOptions, contextOf } from './arrival.ts'
 import { Incoming, type OnError, reached } from './incoming.ts'
 import { MessageReader } from './message-reader.ts'
 import { type Method, methodOf } from './method.ts'
@@ -18,7 +18,7 @@ export interface ReceiverOptions {
   readonly use: Middleware<any, any>
   readonly ambient: boolean
   readonly onError: OnError
-  readonly arrival: ArrivalOptions
+  readonly inbound: ArrivalOptions
 }
 
 /** A call of any kind, as far as all of them are alike. */
@@ -31,7 +31,7 @@ type Stream = Readable & Writable & { end(trailers?: Metadata): void }
  */
 export function receiver(
   handler: UserHandler,
-  { use, ambient, onError, arrival }: ReceiverOptions,
+  { use, ambient, onError, inbound }: ReceiverOptions,
 ): (call: ServerCall, callback?: sendUnaryData<unknown>) => void {
   let run: Handler<any, unknown> | undefined
   let method: Method | undefined
@@ -42,10 +42,11 @@ export function receiver(
     run ??= use(callback === undefined ? many(handler) : one(handler))
     const wrapped = run
     const stream = call as unknown as Stream
+    const arrival: Arrival = { metadata: call.metadata, peer: call.getPeer(), deadline: call.getDeadline() }
     const incoming = new Incoming(
       method,
-      call.metadata,
-      contextOf(call, call.metadata, arrival),
+      arrival,
+      contextOf(arrival, inbound),
       call,
       (failure, response, trailers) => {
         if (callback !== undefined) callback(failure ?? null, response, trailers)
@@ -95,7 +96,9 @@ function many(handler: UserHandler): Handler<any, unknown> {
 function requestsOf(stream: Readable, incoming: Incoming): MessageReader<unknown> {
   const requests = new MessageReader<unknown>()
   requests.attach(stream)
-  stream.on('end', () => requests.end(false))
+  // Node's HTTP/2 closes a stream properly before it resets it, so a caller that hangs up looks at first like one
+  // that has sent everything. The reset comes right behind; two turns of the event loop let it overtake the end.
+  stream.on('end', () => setImmediate(() => setImmediate(() => requests.end(false))))
   incoming.onEarlyEnd = reason => requests.fail(reason, true)
   return requests
 }

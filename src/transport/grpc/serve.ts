@@ -61,7 +61,7 @@ export function serve<Service = UntypedServiceImplementation>(
       use: chain(...[use, own].filter(middleware => middleware !== undefined)),
       ambient,
       onError,
-      arrival: given,
+      inbound: given,
     })
   }
   return served as Service

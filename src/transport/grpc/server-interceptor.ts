@@ -36,8 +36,9 @@ export function serverInterceptor(options: ServerInterceptorOptions = {}): Serve
       start: next =>
         next({
           onReceiveMetadata: (metadata, proceed) => {
-            const context = contextOf(call, metadata, options)
-            intercepted = new InterceptedArrival(methodOf(path), call, metadata, context, () =>
+            const arrival = { metadata, peer: call.getPeer(), deadline: call.getDeadline() }
+            const context = contextOf(arrival, options)
+            intercepted = new InterceptedArrival(methodOf(path), call, arrival, context, () =>
               proceed(metadata),
             )
             intercepted.begin(run)
