@@ -50,7 +50,7 @@ const over = (name: string, other: string) => ratio(of(name), of(other))
 
 console.log(
   table(
-    ['through one client, 64 calls at once', 'a second', 'over the bare script'],
+    ['through one client, 64 calls at once', 'a CPU second', 'over the bare script'],
     Object.keys(perSecond).map(name => [name, figure(of(name)).value, over(name, 'bare script').value]),
   ),
 )

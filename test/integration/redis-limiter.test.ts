@@ -146,7 +146,12 @@ test('a cluster that loses a primary keeps no call waiting, and all keys are sha
   const cluster = await startRedisCluster()
   const client = new Cluster(
     cluster.ports.map(port => ({ host: '127.0.0.1', port })),
-    { redisOptions: connection, clusterRetryStrategy: () => 50, slotsRefreshTimeout: 500 },
+    {
+      enableOfflineQueue: false,
+      redisOptions: { autoResendUnfulfilledCommands: false },
+      clusterRetryStrategy: () => 50,
+      slotsRefreshTimeout: 500,
+    },
   )
   client.on('error', () => undefined)
   await once(client, 'ready')
