@@ -2,7 +2,10 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { Heap } from './heap.ts'
 
-const operation = fc.oneof(fc.record({ push: fc.integer({ min: -50, max: 50 }) }), fc.constant('pop' as const))
+const operation = fc.oneof(
+  fc.record({ push: fc.integer({ min: -50, max: 50 }) }),
+  fc.constant('pop' as const),
+)
 
 test('comes out in the order of a list that is sorted before each look', () => {
   fc.assert(

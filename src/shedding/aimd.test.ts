@@ -50,7 +50,9 @@ test('grows while it is used, is cut by what is lost, and not moved by what says
 })
 
 test('settings are checked, changed together or not at all, and kept by a reset', () => {
-  expect(() => aimd({ backoffRatio: 2 })).toThrow('Expected `backoffRatio` to be a number from 0.5 to 0.99, got 2')
+  expect(() => aimd({ backoffRatio: 2 })).toThrow(
+    'Expected `backoffRatio` to be a number from 0.5 to 0.99, got 2',
+  )
   expect(() => aimd({ initialLimit: 5, minLimit: 10 })).toThrow('`initialLimit`')
   expect(() => aimd({ limit: 5 } as object)).toThrow('aimd has no option `limit`')
   const shedder = aimd({ initialLimit: 50 })

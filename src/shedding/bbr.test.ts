@@ -103,9 +103,7 @@ function serve(
 
 /** How many of `n` calls that come together are let in; they are all over `ms` later. */
 function burst(shedder: ReturnType<typeof bbr>, at: number, n: number, ms = 1): number {
-  const calls = Array.from({ length: n }, () => shedCall()).filter(
-    call => shedder.offer(call, at) === 'run',
-  )
+  const calls = Array.from({ length: n }, () => shedCall()).filter(call => shedder.offer(call, at) === 'run')
   for (const call of calls) call.success(at + ms)
   return calls.length
 }

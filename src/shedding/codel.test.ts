@@ -30,10 +30,9 @@ class Published {
 test('decides as published', () => {
   fc.assert(
     fc.property(
-      fc.array(
-        fc.record({ gap: fc.integer({ min: 0, max: 60 }), delay: fc.integer({ min: 0, max: 40 }) }),
-        { maxLength: 200 },
-      ),
+      fc.array(fc.record({ gap: fc.integer({ min: 0, max: 60 }), delay: fc.integer({ min: 0, max: 40 }) }), {
+        maxLength: 200,
+      }),
       calls => {
         const model = new Published()
         let delayNow = 0

@@ -116,7 +116,9 @@ test('the limit stays in its range and finite, whatever comes', () => {
 })
 
 test('settings', () => {
-  expect(() => gradient({ smoothingRatio: 0 })).toThrow('Expected `smoothingRatio` to be a number above 0 to 1')
+  expect(() => gradient({ smoothingRatio: 0 })).toThrow(
+    'Expected `smoothingRatio` to be a number above 0 to 1',
+  )
   const shedder = gradient({ initialLimit: 100 })
   shedder.update({ maxLimit: 50, initialLimit: 10 })
   expect(shedder.snapshot().limit).toBe(50)

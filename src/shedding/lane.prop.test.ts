@@ -13,7 +13,13 @@ function waiting(tenant: string | undefined, costMs: number): ShedCall {
 }
 
 const step = fc.oneof(
-  { weight: 3, arbitrary: fc.record({ push: fc.constantFrom(undefined, 'a', 'b', 'c'), cost: fc.integer({ min: 1, max: 9 }) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      push: fc.constantFrom(undefined, 'a', 'b', 'c'),
+      cost: fc.integer({ min: 1, max: 9 }),
+    }),
+  },
   { weight: 1, arbitrary: fc.constantFrom('oldest first' as const, 'newest first' as const) },
   { weight: 1, arbitrary: fc.constantFrom('takeOldest' as const, 'takeFromLast' as const) },
   { weight: 1, arbitrary: fc.constant('reset' as const) },

@@ -5,10 +5,9 @@ import { PassWindow } from './pass-window.ts'
 test('knows what a list of all calls knows, of the buckets that are complete', () => {
   fc.assert(
     fc.property(
-      fc.array(
-        fc.record({ gap: fc.integer({ min: 0, max: 350 }), ms: fc.integer({ min: 1, max: 500 }) }),
-        { maxLength: 100 },
-      ),
+      fc.array(fc.record({ gap: fc.integer({ min: 0, max: 350 }), ms: fc.integer({ min: 1, max: 500 }) }), {
+        maxLength: 100,
+      }),
       fc.integer({ min: 2, max: 12 }),
       (calls, buckets) => {
         const window = new PassWindow(100 * buckets, buckets)

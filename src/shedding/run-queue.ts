@@ -13,7 +13,7 @@ import type { ShedCall } from './call.ts'
 import { Lane } from './lane.ts'
 
 export const CLASSES = 4
-/** The most work that a class is owed, and the most that it can be in debt. */
+/** The most work that a class is owed, and that it can be in debt, unless one call is more. */
 const MAX_OWED_MS = 20
 
 /** The waiting calls of one class. */
@@ -85,9 +85,10 @@ export class RunQueue {
     const call = chosen?.take()
     if (chosen === undefined || call === undefined) return undefined
     this.size--
+    const most = Math.max(MAX_OWED_MS, 2 * call.costMs)
     for (const queue of classes) {
-      if (queue === chosen) queue.owedMs = Math.max(-MAX_OWED_MS, queue.owedMs - call.costMs)
-      else queue.owedMs = Math.min(MAX_OWED_MS, queue.owedMs + floorRatio * call.costMs)
+      if (queue === chosen) queue.owedMs = Math.max(-most, queue.owedMs - call.costMs)
+      else queue.owedMs = Math.min(most, queue.owedMs + floorRatio * call.costMs)
     }
     return call
   }

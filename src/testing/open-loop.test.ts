@@ -8,7 +8,13 @@ const free = { readMs: 0, writeMs: 0, acceptMs: 0 }
 test('requests set out at the asked rate, whatever becomes of them', () => {
   const report = openLoop(
     eventLoop(),
-    { phases: [{ ratePerSecond: 200, seconds: 10 }, { ratePerSecond: 1_000, seconds: 5 }], random: seeded(1) },
+    {
+      phases: [
+        { ratePerSecond: 200, seconds: 10 },
+        { ratePerSecond: 1_000, seconds: 5 },
+      ],
+      random: seeded(1),
+    },
     request => request.respond('ok'),
   )
   expect(report.phases.map(({ sent }) => sent)).toEqual([
@@ -24,7 +30,12 @@ test('the waits of a synchronous handler are those of queueing theory (M/D/1)', 
   const loop = eventLoop({ turnMs: 0 })
   const report = openLoop(
     loop,
-    { phases: [{ ratePerSecond: load * 500, seconds: 400 }], connections: 10_000, random: seeded(2), ...free },
+    {
+      phases: [{ ratePerSecond: load * 500, seconds: 400 }],
+      connections: 10_000,
+      random: seeded(2),
+      ...free,
+    },
     request => {
       loop.burn(2)
       request.respond('ok')
@@ -136,14 +147,10 @@ describe('what is counted', () => {
   test('the same seed gives the same run', () => {
     const run = () => {
       const loop = eventLoop()
-      return openLoop(
-        loop,
-        { phases: [{ ratePerSecond: 600, seconds: 3 }], random: seeded(10) },
-        request => {
-          loop.burn(2)
-          request.respond('ok')
-        },
-      ).phases
+      return openLoop(loop, { phases: [{ ratePerSecond: 600, seconds: 3 }], random: seeded(10) }, request => {
+        loop.burn(2)
+        request.respond('ok')
+      }).phases
     }
     expect(run()).toEqual(run())
   })
