@@ -17,10 +17,11 @@ function feed(
   for (let t = 0; t < ms; t += step) {
     let work = 0
     let squares = 0
-    for (; next < t + step; next -= (Math.log(1 - random()) * mean) / perMs) {
+    while (next < t + step) {
       const cost = costs[Math.floor(random() * costs.length)]!
       work += cost
       squares += cost * cost
+      next += (-Math.log(1 - random()) * mean) / perMs
     }
     demand.add(work, squares, step)
   }

@@ -1,8 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { shedCall } from './call.ts'
+import { Heap } from '../internal/heap.ts'
+import { type ShedCall, shedCall } from './call.ts'
 import { Knee } from './knee.ts'
 import { RouteBook } from './route-book.ts'
+
+interface InFlight {
+  readonly call: ShedCall
+  readonly end: number
+  readonly ok: boolean
+}
 
 /**
  * Calls that all want to begin at once, through a limit, into a dependency that serves `places` at a time for
@@ -13,11 +20,11 @@ class Dependency {
   readonly knee = new Knee(this.routes, 4)
   now = 1_000
   /** When each place is free again. */
-  private readonly places: number[]
-  private readonly inFlight: { call: ReturnType<typeof shedCall>; end: number; ok: boolean }[] = []
+  private readonly places = new Heap<number>((a, b) => a < b)
+  private readonly inFlight = new Heap<InFlight>((a, b) => a.end < b.end)
 
   constructor(places: number) {
-    this.places = Array.from({ length: places }, () => 0)
+    for (let i = 0; i < places; i++) this.places.push(0)
   }
 
   /** Serves for `ms`, with at most `demand` calls wanting to be in flight; how many came through. */
@@ -25,28 +32,23 @@ class Dependency {
     const until = this.now + ms
     let done = 0
     for (; this.now < until; this.now++) {
-      this.inFlight.sort((a, b) => a.end - b.end)
-      while (this.inFlight.length > 0 && this.inFlight[0]!.end <= this.now) {
-        const { call, ok } = this.inFlight.shift()!
+      while ((this.inFlight.peek()?.end ?? Infinity) <= this.now) {
+        const { call, ok } = this.inFlight.pop()!
         this.knee.finished(call, ok ? 'success' : 'ignore', this.now)
         done++
       }
-      while (this.inFlight.length < demand) {
-        if (this.inFlight.length >= this.knee.limit) {
+      while (this.inFlight.size < demand) {
+        if (this.inFlight.size >= this.knee.limit) {
           this.knee.hold()
           break
         }
         const call = shedCall()
         call.startedAt = this.now
-        call.inFlight = this.inFlight.length + 1
-        if (errors > 0 && this.inFlight.length % errors === 0) {
-          this.inFlight.push({ call, end: this.now + 1, ok: false })
-          continue
-        }
-        this.places.sort((a, b) => a - b)
-        const end = Math.max(this.now, this.places[0]!) + serviceMs()
-        this.places[0] = end
-        this.inFlight.push({ call, end, ok: true })
+        call.inFlight = this.inFlight.size + 1
+        const fails = errors > 0 && this.inFlight.size % errors === 0
+        const end = fails ? this.now + 1 : Math.max(this.now, this.places.pop()!) + serviceMs()
+        if (!fails) this.places.push(end)
+        this.inFlight.push({ call, end, ok: !fails })
       }
     }
     return done
