@@ -1,5 +1,5 @@
 /** The rules of the house that neither the compiler nor the linter knows. CONTRIBUTING.md gives the reasons. */
-import { basename, dirname } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import ts from 'typescript'
 import { describe, expect, test } from 'vitest'
 import { filesBelow, read, subPaths } from './support/files.ts'
@@ -10,7 +10,7 @@ const longestUntested = 60
 const policyFolder = /^src\/(ratelimit|shedding|timeout|retry|breaker|isolation|loadbalance|degrade|fault)\//
 
 const all = filesBelow('src', '.ts')
-const sources = all.filter(file => !/\.test(-d)?\.ts$/.test(file))
+const sources = all.filter(file => !/\.test(-d|-kit)?\.ts$/.test(file))
 
 function parse(file: string, text: string): ts.SourceFile {
   return ts.createSourceFile(file, text, ts.ScriptTarget.ESNext, true)
@@ -21,24 +21,32 @@ function* nodesOf(node: ts.Node): Generator<ts.Node> {
   for (const child of node.getChildren()) yield* nodesOf(child)
 }
 
-const members: Readonly<Record<string, string>> = {
-  'Date.now': 'the wall clock jumps; take `now` as an argument, or ask the Clock',
-  'AbortSignal.any': 'it keeps memory for as long as its longest-lived signal; link scopes',
-  'AbortSignal.timeout': 'no manual clock can move it; use a deadline',
-  'Promise.race': 'the promise that lost stays behind; settle one promise by hand',
-}
-const calls: Readonly<Record<string, string>> = {
-  'Math.random':
-    'take `random` as an option, with Math.random for its default, so that a test can give a seed',
-}
-const policyCalls: Readonly<Record<string, string>> = {
-  setTimeout: 'a mechanism owns no timer, and a middleware waits on the Clock',
-  setInterval: 'a mechanism owns no timer, and a middleware waits on the Clock',
-}
-const modules: Readonly<Record<string, string>> = {
-  'node:timers/promises': 'no manual clock can move it; use `sleep`',
-  'timers/promises': 'no manual clock can move it; use `sleep`',
-}
+const members = new Map(
+  Object.entries({
+    'Date.now': 'the wall clock jumps; take `now` as an argument, or ask the Clock',
+    'AbortSignal.any': 'it keeps memory for as long as its longest-lived signal; link scopes',
+    'AbortSignal.timeout': 'no manual clock can move it; use a deadline',
+    'Promise.race': 'the promise that lost stays behind; settle one promise by hand',
+  }),
+)
+const calls = new Map(
+  Object.entries({
+    'Math.random':
+      'take `random` as an option, with Math.random for its default, so that a test can give a seed',
+  }),
+)
+const policyCalls = new Map(
+  Object.entries({
+    setTimeout: 'a mechanism owns no timer, and a middleware waits on the Clock',
+    setInterval: 'a mechanism owns no timer, and a middleware waits on the Clock',
+  }),
+)
+const modules = new Map(
+  Object.entries({
+    'node:timers/promises': 'no manual clock can move it; use `sleep`',
+    'timers/promises': 'no manual clock can move it; use `sleep`',
+  }),
+)
 
 /** What a source says that it may not, as `file:line what: why`. */
 function violations(file: string, text: string): string[] {
@@ -49,12 +57,12 @@ function violations(file: string, text: string): string[] {
     found.push(`${file}:${source.getLineAndCharacterOfPosition(node.getStart()).line + 1} ${what}: ${why}`)
   }
   for (const node of nodesOf(source)) {
-    if (ts.isPropertyAccessExpression(node)) report(node, node.getText(), members[node.getText()])
-    if (ts.isStringLiteral(node)) report(node, node.text, modules[node.text])
+    if (ts.isPropertyAccessExpression(node)) report(node, node.getText(), members.get(node.getText()))
+    if (ts.isStringLiteral(node)) report(node, node.text, modules.get(node.text))
     if (!ts.isCallExpression(node)) continue
     const callee = node.expression.getText()
-    report(node, `${callee}()`, calls[callee])
-    if (policyFolder.test(file)) report(node, `${callee}()`, policyCalls[callee])
+    report(node, `${callee}()`, calls.get(callee))
+    if (policyFolder.test(file)) report(node, `${callee}()`, policyCalls.get(callee))
   }
   return found
 }
@@ -73,13 +81,25 @@ function isTypesOnly(source: ts.SourceFile): boolean {
 
 const linesOf = (file: string): number => read(file).trimEnd().split('\n').length
 
-function hasTest(file: string): boolean {
-  const stem = basename(file, '.ts')
-  return all.some(other => {
-    return (
-      dirname(other) === dirname(file) && basename(other).startsWith(`${stem}.`) && other.endsWith('.test.ts')
-    )
-  })
+/** The room that a file belongs to: `src/retry`, `src/transport`. */
+const roomOf = (file: string): string => file.split('/').slice(0, 2).join('/')
+
+/**
+ * The files that the tests of their own room reach: what a test imports, and what that imports in the same room. A
+ * part that is private to a room is tested through the part that uses it.
+ */
+function testedFiles(): Set<string> {
+  const reached = new Set<string>()
+  const follow = (file: string): void => {
+    if (reached.has(file)) return
+    reached.add(file)
+    for (const { fileName } of ts.preProcessFile(read(file)).importedFiles) {
+      const target = join(dirname(file), fileName)
+      if (fileName.startsWith('.') && roomOf(target) === roomOf(file)) follow(target)
+    }
+  }
+  for (const file of all) if (file.endsWith('.test.ts')) follow(file)
+  return reached
 }
 
 describe('src', () => {
@@ -116,9 +136,10 @@ describe('src', () => {
     expect(long.map(file => `${file}: ${linesOf(file)} lines. Is it really one concept?`)).toEqual([])
   })
 
-  test(`has a test beside every file over ${longestUntested} lines`, () => {
+  test(`has a test in its own room for every file over ${longestUntested} lines`, () => {
+    const tested = testedFiles()
     const untested = sources.filter(file => {
-      const exempt = basename(file) === 'index.ts' || linesOf(file) <= longestUntested || hasTest(file)
+      const exempt = basename(file) === 'index.ts' || linesOf(file) <= longestUntested || tested.has(file)
       return !exempt && !isTypesOnly(parse(file, read(file)))
     })
     expect(untested).toEqual([])

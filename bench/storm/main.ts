@@ -14,7 +14,7 @@ import { type Reached, startServices } from './services.ts'
 const rounds = quick ? 3 : 9
 const naiveCalls = quick ? 20 : 200
 const calls = quick ? 100 : 1_000
-const budgetedSeconds = quick ? 3 : 20
+const budgetedSeconds = quick ? 3 : 10
 const perSecond = 300
 
 const manners: readonly Manner[] = ['naive', 'marked', 'budgeted']

@@ -26,7 +26,7 @@ function fail(real: Circuit, clock: ManualClock, times = 1): void {
   for (let i = 0; i < times; i++) admit(real, clock).settle('failure', clock.now())
 }
 
-test('over 20 calls and half of them failed within 10 s open it for 5 s: the rule of Hystrix is the default', () => {
+test('from 20 calls up, half of them failed within 10 s open it for 5 s: the rule of Hystrix is the default', () => {
   const { real, clock } = made()
   succeed(real, clock, 10)
   fail(real, clock, 9)
@@ -195,15 +195,25 @@ test('a probe that never settles does not keep the circuit half open for ever', 
   expect(real.snapshot().total).toBe(0)
 })
 
-test('the lease of a probe ends with the deadline of its call', () => {
+test('the lease of a probe ends shortly after the deadline of its call', () => {
   const { real, clock } = made({ consecutiveFailures: 1, lostProbe: 'neutral' })
   fail(real, clock)
   clock.jump(5_000)
   real.admit(clock.now(), { criticality: 'critical', deadline: clock.now() + 300 })
-  clock.jump(299)
+  clock.jump(349)
   expect(real.canAdmit(clock.now())).toBe(false)
   clock.jump(1)
   expect(real.canAdmit(clock.now())).toBe(true)
+})
+
+test('a probe that times out has failed, and is not lost', () => {
+  const { real, clock } = made({ consecutiveFailures: 1, lostProbe: 'neutral' })
+  fail(real, clock)
+  clock.jump(5_000)
+  const probe = real.admit(clock.now(), { criticality: 'critical', deadline: clock.now() + 300 }) as Pass
+  clock.jump(305)
+  probe.settle('failure', clock.now())
+  expect(real.state).toBe('open')
 })
 
 test('the time that it stays open runs from the opening, not from the making of the circuit', () => {
@@ -226,6 +236,22 @@ test('what it keeps does not grow with the number of calls', () => {
   const { window } = real.snapshot()
   fail(real, clock, 100_000)
   expect(JSON.stringify(real.snapshot().window).length - JSON.stringify(window).length).toBeLessThan(20)
+})
+
+test('a failing call costs the same whether a hundred calls are in the window or a hundred thousand', () => {
+  const costOf = (samples: number): number => {
+    const { real, clock } = made({ minimum: 1e9, failureRatio: 1 })
+    succeed(real, clock, samples)
+    const rounds = Array.from({ length: 9 }, () => {
+      const start = performance.now()
+      fail(real, clock, 2_000)
+      return performance.now() - start
+    })
+    return Math.min(...rounds)
+  }
+  costOf(100)
+  // Where the cost grows with the samples it is a thousand times as high, so no noise of a machine matters.
+  expect(costOf(100_000) / costOf(100)).toBeLessThan(10)
 })
 
 test('of the last failure only name and message are kept, cut short', () => {

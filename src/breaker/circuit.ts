@@ -31,13 +31,17 @@ import {
   circuitDefaults,
   circuitSettingNames,
 } from './circuit-options.ts'
+import { CircuitPass } from './circuit-pass.ts'
 import type { CircuitSnapshot, CircuitState } from './circuit-state.ts'
 import { Probes } from './probes.ts'
 import { Tally } from './tally.ts'
 
+/** A call that runs out of time says so a little after its deadline, and must not be taken for lost before it can. */
+const LATE_MS = 50
+
 /**
- * A circuit in front of one dependency. Without options it is the rule that Hystrix made known: over 20 calls and
- * at least 50 % errors within 10 s open it for 5 s. Another such rule is one line:
+ * A circuit in front of one dependency. Without options it is the rule that Hystrix made known: from 20
+ * calls up, 50 % errors within 10 s open it for 5 s. Another such rule is one line:
  * `circuit({ minimum: 100, failureRatio: 0.25 })`.
  */
 export function circuit(options: CircuitOptions = {}): Circuit {
@@ -220,9 +224,8 @@ export class Circuit implements Breaker<CircuitOptions, CircuitSnapshot> {
   }
 
   private sendProbe(now: number, call: CallFacts): Pass {
-    const lease = now + this.settings.probeTimeoutMs
-    const { deadline } = call
-    const probe = new CircuitPass(this, this.generation, now, deadline < lease ? deadline : lease)
+    const lease = Math.min(now + this.settings.probeTimeoutMs, call.deadline + LATE_MS)
+    const probe = new CircuitPass(this, this.generation, now, lease)
     this.probes.send(probe)
     this.admitted++
     return probe
@@ -284,28 +287,6 @@ export class Circuit implements Breaker<CircuitOptions, CircuitSnapshot> {
       slow,
       openForMs: to === 'open' ? this.openUntil - at : 0,
     })
-  }
-}
-
-class CircuitPass implements Pass {
-  readonly generation: number
-  readonly at: number
-  readonly leaseUntil: number
-  private readonly circuit: Circuit
-  private settled: boolean
-
-  constructor(circuit: Circuit, generation: number, at: number, leaseUntil: number) {
-    this.generation = generation
-    this.at = at
-    this.leaseUntil = leaseUntil
-    this.circuit = circuit
-    this.settled = false
-  }
-
-  settle(verdict: Verdict, now: number, error?: unknown): void {
-    if (this.settled) return
-    this.settled = true
-    this.circuit.settle(this, verdict, now, error)
   }
 }
 

@@ -167,7 +167,7 @@ test('decides what lists of everything that ever happened decide, with the same 
         if (!isRejection(pass) && naivePass !== undefined) passes.push({ real: pass, naive: naivePass })
       }
     }),
-    { numRuns: 300 },
+    { numRuns: 100 },
   )
 })
 

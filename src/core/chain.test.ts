@@ -84,6 +84,13 @@ group('chain', () => {
     expect(() => chain({} as never)).toThrow('got [object Object]')
   })
 
+  it('refuses a layer that returns no handler, when it wraps one', () => {
+    const forgetful = layer({ kind: 'other', name: 'forgetful' }, (() => undefined) as never)
+    expect(() => forgetful(async () => 1)).toThrow('Expected forgetful to return a handler, got undefined')
+    const byHand = (): void => {}
+    expect(() => chain(byHand as never)(async () => 1)).toThrow('Expected byHand to return a handler')
+  })
+
   it('rejects, and never throws, whatever throws in it', async () => {
     const throwing = (): Promise<never> => {
       throw new Error('thrown')
@@ -113,5 +120,25 @@ group('chain', () => {
     await call()
     await call()
     expect(wrap).toHaveBeenCalledOnce()
+  })
+})
+
+group('gate and layer', () => {
+  const about = { kind: 'other', name: 'x' } as const
+
+  it('check what they are made of', () => {
+    expect(() => gate({ ...about, name: '', admit: () => 1 })).toThrow('Expected `name`')
+    expect(() => gate(about as never)).toThrow('Expected `admit` to be a function, got undefined')
+    expect(() => gate({ ...about, admit: () => 1, until: 'end' as never })).toThrow('Expected `until`')
+    expect(() => layer({ ...about, name: '' }, next => next)).toThrow('Expected `name`')
+    expect(() => layer(about, undefined as never)).toThrow('Expected `wrap` to be a function, got undefined')
+  })
+
+  it('refuse a gate that is async: its refusals would let every call in', () => {
+    const refused = 'of x not to be async: what has to wait is a layer'
+    expect(() => gate({ ...about, admit: async () => 1 })).toThrow(`Expected \`admit\` ${refused}`)
+    expect(() => gate({ ...about, admit: () => 1, settle: async () => {} })).toThrow(
+      `Expected \`settle\` ${refused}`,
+    )
   })
 })

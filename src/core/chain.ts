@@ -3,7 +3,8 @@ import { guard, reportOrder } from './checks.ts'
 import { fuse } from './frame.ts'
 import type { Gate } from './gate.ts'
 import type { Call, Handler, Middleware, Protection } from './handler.ts'
-import { type Kind, type Layer, type Part, partsOf, tagParts } from './part.ts'
+import { choiceOption, functionOption, nameOption } from './options.ts'
+import { type Kind, type Layer, type Part, partsOf, tagParts, wrapBy } from './part.ts'
 
 /**
  * Puts middlewares around a handler, the first outermost: `chain(a, b, c)(h)` is `a(b(c(h)))`. Neighbouring gates
@@ -32,6 +33,15 @@ export function chain(...middlewares: readonly Middleware<any, any>[]): Protecti
 
 /** Turns a gate into a middleware. */
 export function gate<Req = unknown, Ticket = unknown>(definition: Gate<Req, Ticket>): Protection<Req> {
+  const name = nameOption('name', definition.name)
+  functionOption('admit', definition.admit)
+  choiceOption('until', definition.until ?? 'answer', ['answer', 'work'])
+  for (const step of ['admit', 'narrow', 'settle'] as const) {
+    // Nobody would look at what it resolves to, so a gate that refuses would let every call in.
+    if (Object.prototype.toString.call(definition[step]) === '[object AsyncFunction]') {
+      throw new TypeError(`Expected \`${step}\` of ${name} not to be async: what has to wait is a layer`)
+    }
+  }
   return assemble([{ gate: definition }])
 }
 
@@ -42,6 +52,8 @@ export function layer<Req, Res = unknown>(
   wrap: Middleware<Req, Res>,
 ): Protection<Req, Res>
 export function layer(about: Omit<Layer, 'wrap'>, wrap: Middleware<any, any>): Protection<any, any> {
+  nameOption('name', about.name)
+  functionOption('wrap', wrap)
   return assemble([{ layer: { ...about, wrap: wrap as Layer['wrap'] } }])
 }
 
@@ -82,7 +94,7 @@ function wrapAll(parts: readonly Part[], handler: Handler<any, any>): Handler<an
     }
     if (row.length > 0) wrapped = fuse(row, wrapped)
     row = []
-    wrapped = checked ? guard(part.layer, wrapped) : part.layer.wrap(wrapped)
+    wrapped = checked ? guard(part.layer, wrapped) : wrapBy(part.layer, wrapped)
   }
   return row.length > 0 ? fuse(row, wrapped) : wrapped
 }

@@ -193,6 +193,20 @@ describe('a layer in order', () => {
     expect(warnings()).toEqual([])
   })
 
+  it('may stand around a handler that returns a query, which is run once', async () => {
+    let runs = 0
+    const query = {
+      // biome-ignore lint/suspicious/noThenProperty: a query that runs whenever it is awaited, as some drivers have it
+      then: (resolve: (rows: string) => void) => {
+        runs++
+        resolve('rows')
+      },
+    }
+    expect(await chain(misused(careful).protection)((() => query) as never)()).toBe('rows')
+    expect(runs).toBe(1)
+    expect(warnings()).toEqual([])
+  })
+
   it('may be entered again by a call made within a call', async () => {
     const { protection } = misused(careful)
     const call = chain(protection)(async (depth: number, context): Promise<number> => {

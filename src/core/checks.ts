@@ -1,7 +1,7 @@
 import { defaultContext } from './ambient.ts'
 import { createContextKey } from './context-key.ts'
 import type { Handler } from './handler.ts'
-import type { Kind, Layer, Part } from './part.ts'
+import { type Kind, type Layer, type Part, wrapBy } from './part.ts'
 import { warn } from './warn.ts'
 
 interface Rule {
@@ -90,7 +90,7 @@ interface Run {
 
 /** Wraps a layer so that a `next` called twice, left behind or called without its context is reported. Behaviour is not changed. */
 export function guard(layer: Layer, next: Handler<any, any>): Handler<any, any> {
-  if (layer.repeats) return layer.wrap(next)
+  if (layer.repeats) return wrapBy(layer, next)
   const { name } = layer
   // The run travels in the context, because nothing else ties a call of `next` to the call that it is made for.
   const key = createContextKey<Run | undefined>(`run of ${name}`, undefined)
@@ -112,25 +112,29 @@ export function guard(layer: Layer, next: Handler<any, any>): Handler<any, any> 
     }
     const answer = next(request, context)
     run.pending++
-    const back = (): void => {
+    whenSettled(answer, () => {
       run.pending--
-    }
-    Promise.resolve(answer).then(back, back)
+    })
     return answer
   }
-  const wrapped = layer.wrap(counted)
+  const wrapped = wrapBy(layer, counted)
   return (request, context = defaultContext()) => {
     const run: Run = { calls: 0, pending: 0 }
     const answer = wrapped(request, context.with(key, run))
-    const check = (): void => {
+    whenSettled(answer, () => {
       // Once the call has ended, an answer before the work's is what everybody wants.
       if (run.pending === 0 || context.ended) return
       warn(
         'SPILLWAY_NEXT_ABANDONED',
         `${name} answered before the next() that it called had come back, so that work goes on unseen and its failure is lost. An \`await\` or a \`return\` is missing before next().`,
       )
-    }
-    Promise.resolve(answer).then(check, check)
+    })
     return answer
   }
+}
+
+/** Watches a promise, and nothing else: to ask a query of some database driver for its answer is to run it again. */
+function whenSettled(answer: unknown, work: () => void): void {
+  if (answer instanceof Promise) answer.then(work, work)
+  else work()
 }

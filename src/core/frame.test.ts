@@ -142,8 +142,8 @@ describe('a call whose context has ended', () => {
   })
 })
 
-describe('a gate that throws', () => {
-  it('from narrow is settled, for it had let the call in', async () => {
+describe('a gate that goes wrong', () => {
+  it('by throwing from narrow is settled, for it had let the call in', async () => {
     const log: Noted[] = []
     const failure = new Error('a bug in narrow')
     const throwing = noting(log, 'throwing', {
@@ -158,7 +158,23 @@ describe('a gate that throws', () => {
     ])
   })
 
-  it('a refusal from admit is one to the gates outside it, as if it had been returned', async () => {
+  it('by leaving the context it was given fails the call, whose deadline would be lost', async () => {
+    const clock = manualClock()
+    const log: Noted[] = []
+    const shared = openContext({ clock })
+    const lost = noting(log, 'lost', { narrow: () => shared.context })
+    const context = createContext({ clock, timeoutMs: 50 })
+    await expect(chain(noting(log, 'outer'), lost)(hang)(undefined, context)).rejects.toThrow(
+      'Expected narrow() of lost to derive its context from the one it was given',
+    )
+    expect(log.map(([name, outcome]) => `${name} ${outcome}`)).toEqual(['lost failure', 'outer failure'])
+    const { signal } = shared.context
+    shared.cancel('still its own')
+    expect(signal.aborted).toBe(true)
+    expect(clock.armed).toBe(0)
+  })
+
+  it('by throwing a refusal from admit refuses, as if it had returned it', async () => {
     const log: Noted[] = []
     const shed = new Rejection({ reason: 'shed', policy: 'inside', retry: 'later' })
     const throwing = gate({
@@ -172,7 +188,7 @@ describe('a gate that throws', () => {
     expect(log).toEqual([['outer', 'refused', shed]])
   })
 
-  it('from settle costs neither the others their word nor the caller its answer', async () => {
+  it('by throwing from settle costs neither the others their word nor the caller its answer', async () => {
     const emitted = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
     const log: Noted[] = []
     const throwing = (name: string): Protection =>
@@ -204,7 +220,7 @@ describe('a gate that throws', () => {
     ])
   })
 
-  it('from settle leaves nothing hanging when the call timed out', async () => {
+  it('by throwing from settle leaves nothing hanging when the call timed out', async () => {
     vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
     const clock = manualClock()
     const throwing = noting([], 'throwing', {

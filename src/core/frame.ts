@@ -3,7 +3,7 @@ import type { Context } from './context.ts'
 import type { Gate, Outcome } from './gate.ts'
 import type { Handler } from './handler.ts'
 import { deadlineExceeded, isRejection } from './rejection.ts'
-import { type Ending, Scope, type Watcher } from './scope.ts'
+import { type Ending, type Expiry, Scope, type Watcher } from './scope.ts'
 import { warn } from './warn.ts'
 import { answeredEarly, workBehind } from './work.ts'
 
@@ -16,7 +16,9 @@ interface Row {
 
 /**
  * Runs a row of gates around a handler in one asynchronous frame. To every gate, and to the caller, it looks as
- * if each gate had a frame of its own: admitted outermost first, settled innermost first, each once.
+ * if each gate had a frame of its own: admitted outermost first, settled innermost first, each once. In one place
+ * only can the two be told apart: a gate that ends the call from its own `settle` comes too late for its row, which
+ * has one answer and hears of that one.
  */
 export function fuse<Req, Res>(gates: readonly Gate<any, any>[], next: Handler<Req, Res>): Handler<Req, Res> {
   const row: Row = { gates, waits: gates.some(gate => gate.until === 'work') }
@@ -159,7 +161,7 @@ class Frame implements Watcher {
   /** Gives the call a scope of its own where nobody would close the one that it came with. */
   private own(context: Context): void {
     const { scope } = context
-    this.inner = context.within(new Scope(scope.clock, scope, scope.deadline, undefined, undefined))
+    this.inner = context.within(new Scope(scope.clock, scope, scope.deadline, timedOut, undefined))
     this.entry = { at: 0, scope: this.inner.scope, outer: undefined }
   }
 
@@ -168,6 +170,10 @@ class Frame implements Watcher {
     if (this.over) return false
     const from = this.inner.scope
     const { scope } = context
+    const { name } = this.row.gates[at]!
+    if (scope !== from && !scope.isBelow(from)) {
+      throw new TypeError(`Expected narrow() of ${name} to derive its context from the one it was given`)
+    }
     this.inner = context
     if (scope === from) return true
     this.entry = { at, scope, outer: this.entry }
@@ -177,7 +183,7 @@ class Frame implements Watcher {
       return false
     }
     from.handOver(this, scope)
-    return now < scope.deadline || this.refuse(deadlineExceeded(this.row.gates[at]!.name, false))
+    return now < scope.deadline || this.refuse(deadlineExceeded(name, false))
   }
 
   private refuse(error: unknown): false {
@@ -194,9 +200,7 @@ class Frame implements Watcher {
     const { scope } = this.inner
     if (!scope.endless) {
       scope.unwatch(this)
-      for (let own: Scope | undefined = scope; own !== this.outer && own !== undefined; own = own.parent) {
-        own.close()
-      }
+      for (let own = scope; own !== this.outer; own = own.parent!) own.close()
     }
     this.settleAll(working ? 'answer' : 'all', scope.clock.now())
     if (working && this.answer !== undefined) this.leave(this.answer)
@@ -231,6 +235,8 @@ class Frame implements Watcher {
     return false
   }
 }
+
+const timedOut: Expiry = () => deadlineExceeded('context', true)
 
 /** What a failure means to the gates outside it. It depends on the error alone, so that fusing changes nothing. */
 export function outcomeOf(error: unknown): Outcome {

@@ -52,3 +52,10 @@ export function partsOf(middleware: Wrap): readonly Part[] {
   const parts = (middleware as Tagged)[tag]
   return parts ?? [{ layer: { kind: 'other', name: middleware.name || 'middleware', wrap: middleware } }]
 }
+
+/** The handler that a layer makes of another. */
+export function wrapBy(layer: Layer, next: Handler<any, any>): Handler<any, any> {
+  const wrapped: unknown = layer.wrap(next)
+  if (typeof wrapped === 'function') return wrapped as Handler<any, any>
+  throw new TypeError(`Expected ${layer.name} to return a handler, got ${String(wrapped)}`)
+}

@@ -107,6 +107,11 @@ export class Scope implements Alarm, Watcher, Follower {
     return this.controller.signal
   }
 
+  /** @internal Whether a call that it bounds is still going on, or its signal still waits for its end. */
+  get busy(): boolean {
+    return this.watchers !== undefined || (this.attached && !this.endless)
+  }
+
   /** Whether its source is all that can end it, so that the source's signal will do. */
   private get borrows(): boolean {
     return this.loose && this.source !== undefined && this.parent === undefined && this.deadline === Infinity
@@ -121,6 +126,13 @@ export class Scope implements Alarm, Watcher, Follower {
   /** Removes a watcher; does nothing for one that has been told already. */
   unwatch(watcher: Watcher): void {
     if (this.unlink(watcher)) this.release()
+  }
+
+  /** Whether it is part of `outer`. */
+  isBelow(outer: Scope): boolean {
+    let scope = this.parent
+    while (scope !== outer && scope !== undefined) scope = scope.parent
+    return scope === outer
   }
 
   /** Moves a watcher to a scope further in. */

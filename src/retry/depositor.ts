@@ -2,7 +2,7 @@ import type { Context } from '../core/context.ts'
 import type { RetryBudget } from './budget.ts'
 
 /** Calls that may be counted late: a reading of the clock for each would cost more than the rest of the layer. */
-export const BATCH = 16
+const BATCH = 16
 
 /**
  * Deposits first attempts in a budget, several at a time and before every withdrawal. So at most `BATCH - 1` of

@@ -110,6 +110,7 @@ test('in no interval are there more further attempts than the bound says', () =>
         }
       }
     }),
+    { numRuns: 25 },
   )
 })
 

@@ -1,4 +1,4 @@
-import type { Redis } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 
 /**
  * Stands in a script where it reads the server's time: that is the key `test:now`, in microseconds, so that a test
@@ -18,6 +18,16 @@ local redis = {
 }
 `
 
-export async function setTime(client: Redis, microseconds: number): Promise<void> {
-  await client.set('test:now', microseconds.toFixed(0))
+/** In a cluster there is a `test:now` for each hash tag: `test:now{limiter/key}`. */
+export const CLUSTER_TEST_TIME: string = TEST_TIME.replace(
+  `'test:now'`,
+  `'test:now' .. string.match(KEYS[1], '{[^}]*}')`,
+)
+
+export async function setTime(
+  client: Redis | Cluster,
+  microseconds: number,
+  tag: string = '',
+): Promise<void> {
+  await client.set(`test:now${tag}`, microseconds.toFixed(0))
 }

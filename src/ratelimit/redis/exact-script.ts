@@ -13,6 +13,25 @@
 import { type RedisScript, redisScript } from '../../internal/redis-script.ts'
 import { BUCKET, SERVER_TIME } from './lua.ts'
 
+/** The call that nearly all calls are, by itself: it makes no functions and no tables, which halves what it costs. */
+const SINGLE = `
+if ARGV[1] == 'take' and ARGV[6] == '1' and ARGV[7] == 'gcra' and not ARGV[8] then
+  local cost, limit, emission = tonumber(ARGV[2]), tonumber(ARGV[4]), tonumber(ARGV[5])
+  local values = redis.call('MGET', KEYS[1], KEYS[2])
+  local full_at = tonumber(values[1] or now)
+  if full_at and not values[2] and cost > 0 and cost <= limit then
+    local debt = math.max(0, math.min(full_at - now, 2 * limit * emission))
+    local left = limit * emission - debt - cost * emission
+    if left < 0 then
+      return { 0, 0, -left, math.floor(math.max(0, left + cost * emission) / emission), debt }
+    end
+    debt = debt + cost * emission
+    redis.call('SET', KEYS[1], now + debt, 'PX', math.ceil(debt / 1000))
+    return { 1, 0, 0, math.floor(left / emission), debt }
+  end
+end
+`
+
 const WINDOW = `
 local function ring_of(value, bucket, buckets)
   local index = math.floor(now / bucket)
@@ -156,5 +175,5 @@ return reply
 `
 
 export function exactScript(time: string = SERVER_TIME): RedisScript {
-  return redisScript(time + BUCKET + WINDOW + BODY)
+  return redisScript(time + SINGLE + BUCKET + WINDOW + BODY)
 }

@@ -138,10 +138,9 @@ export class LeaseWait implements Alarm, Watcher {
     this.resolve(outcome)
   }
 
-  /** @internal It has waited for as long as a call may wait for Redis. */
+  /** @internal It has waited for as long as a call may wait for Redis; see `Ask` for the immediate. */
   ring(): void {
-    this.close()
-    this.resolve('away')
+    setImmediate(() => this.settle('away'))
   }
 
   /** @internal Nobody waits any more: tokens go to the next in line. */

@@ -70,6 +70,18 @@ describe('a question', () => {
     expect(link.snapshot()).toMatchObject({ timeouts: 1, errors: 0, reachable: true })
   })
 
+  test('is answered by a reply that came in time and was read late, because the process was busy', async () => {
+    const { clock, client, link } = setUp()
+    const asked = link.ask(command, link.background, clock.now())
+    // The alarm rings first, then the socket is read: the order of an event loop after a long block.
+    clock.jump(80)
+    const advanced = clock.advance(0)
+    client.last.resolve([1])
+    await advanced
+    expect(await asked).toEqual([1])
+    expect(link.snapshot()).toMatchObject({ timeouts: 0 })
+  })
+
   test('ends with its call, with what ended it', async () => {
     const { clock, client, link } = setUp()
     const { context, cancel } = openContext({ clock, timeoutMs: 1_000 })

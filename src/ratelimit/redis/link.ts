@@ -258,8 +258,15 @@ class Ask implements Alarm, Watcher {
     this.resolve(undefined)
   }
 
-  /** @internal No answer in time. */
+  /**
+   * @internal No answer in time. One that lies in the socket already, because this process was busy, still counts: it
+   * is read before the immediate runs.
+   */
   ring(): void {
+    setImmediate(() => this.expire())
+  }
+
+  private expire(): void {
     if (this.over) return
     this.close()
     this.link.failed(undefined)

@@ -39,8 +39,11 @@ test('a cost above the part of the burst is granted from a full bucket, and owed
 
 test('the less a call matters, the fuller the bucket must be', () => {
   const share = shareOf(1, 0.5)
-  expect([0, 1, 2, 3].map(rank => share.room(rank, limit, 0))).toEqual([20, 15, 10, 5])
-  expect([0, 1, 2, 3].map(rank => share.waitMs(10, rank, limit, 0))).toEqual([0, 0, 0, 50])
+  expect([0, 1, 2, 3].map(rank => share.room(rank, limit, 0))).toEqual([20, 20, 20, 20])
+  for (const rank of [0, 1, 2, 3]) share.note(1, rank, 0)
+  share.wants(limit, 0)
+  expect([0, 1, 2, 3].map(rank => share.room(rank, limit, 0))).toEqual([20, 11, 7, 3])
+  expect([0, 1, 2, 3].map(rank => share.waitMs(10, rank, limit, 0))).toEqual([0, 0, 25, 62.5])
   // None waits for ever: a full bucket is enough for any.
   expect(share.waitMs(40, 3, limit, 200)).toBe(0)
 })

@@ -4,16 +4,21 @@
  *   level   tokens; a call may take it below zero, by no more than its own cost
  *   rank    importance, 0 first: the less a call matters, the fuller the bucket must be for it
  *
- *   grant cost c of rank k   iff   level >= burst k / 8 + min(c, burst (1 - k / 8))
+ *   p_k     the part of what is wanted here that is more important than rank k
+ *   mark_k  0 if p_k is; otherwise burst (1 + 3 p_k) / 8, which is no more than half of it
+ *
+ *   grant cost c of rank k   iff   level >= mark_k + min(c, burst - mark_k)
  *
  * So when there is not enough for all, the bucket stands at the mark of the least important calls that still get
- * some, and the more important ones never notice.
+ * some, and the more important ones never notice. Where all calls matter the same, there is no mark.
  */
 import { WHOLE } from './claims.ts'
 import type { LeaseWait } from './lease.ts'
 import type { CompiledLimit } from './limits.ts'
 
 const RANKS = 4
+/** Less of what is wanted than this is nothing. */
+const TRACE = 0.001
 
 export class Share {
   /** The members in Redis, and the block. */
@@ -35,6 +40,8 @@ export class Share {
   private at: number
   private readonly demand: Float64Array
   private readonly wanted: Float64Array
+  /** By rank, in parts of the burst. */
+  private readonly marks: Float64Array
   private since: number
 
   constructor(keys: readonly string[], now: number) {
@@ -51,6 +58,7 @@ export class Share {
     this.at = now
     this.demand = new Float64Array(RANKS)
     this.wanted = new Float64Array(RANKS)
+    this.marks = new Float64Array(RANKS)
     this.since = now
   }
 
@@ -59,7 +67,7 @@ export class Share {
     if (cost === 0) return Math.max(0, this.blockedUntil - now)
     this.settle(limit, now)
     const burst = (limit.capacity * this.part) / WHOLE
-    const mark = (burst * rank) / 8
+    const mark = burst * this.marks[rank]!
     const missing = mark + Math.min(cost, burst - mark) - this.level
     const wait = this.part === 0 ? Infinity : missing / ((limit.perMs * this.part) / WHOLE)
     return Math.max(0, wait, this.blockedUntil - now)
@@ -100,7 +108,7 @@ export class Share {
   /** The largest cost that would be granted now, and how long until nothing is missing. */
   room(rank: number, limit: CompiledLimit, now: number): number {
     if (this.waitMs(1, rank, limit, now) > 0) return 0
-    return Math.max(0, Math.floor(this.level - (limit.capacity * this.part * rank) / WHOLE / 8))
+    return Math.max(0, Math.floor(this.level - (limit.capacity * this.part * this.marks[rank]!) / WHOLE))
   }
 
   resetMs(limit: CompiledLimit, now: number): number {
@@ -113,12 +121,19 @@ export class Share {
   wants(limit: CompiledLimit, now: number): number[] {
     const ms = Math.max(1, now - this.since)
     this.since = now
-    return Array.from(this.demand, (cost, rank) => {
+    const wants = Array.from(this.demand, (cost, rank) => {
       const latest = ((cost / ms) * 1.1 * WHOLE) / Math.max(limit.perMs, 1e-9)
       this.demand[rank] = 0
       this.wanted[rank] = Math.min(WHOLE, Math.max(latest, this.wanted[rank]! * 0.7))
       return Math.ceil(this.wanted[rank]!)
     })
+    let above = 0
+    const sum = this.wanted.reduce((a, b) => a + b, 0)
+    for (const [rank, wanted] of this.wanted.entries()) {
+      this.marks[rank] = above > TRACE * sum ? (1 + (3 * above) / sum) / 8 : 0
+      above += wanted
+    }
+    return wants
   }
 
   private settle(limit: CompiledLimit, now: number): void {

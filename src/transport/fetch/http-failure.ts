@@ -14,7 +14,7 @@ export class HttpFailure extends Error {
     this.name = 'HttpFailure'
     this.response = response
     this.status = response.status
-    const advice = adviceIn(name => response.headers.get(name), Date.now)
+    const advice = adviceIn(name => response.headers.get(name))
     if (advice !== undefined) advise(this, advice)
   }
 }

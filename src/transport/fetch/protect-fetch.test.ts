@@ -152,14 +152,15 @@ describe.each([
 
   it('closes the connection of a request that is not answered in time', async () => {
     answer = () => {}
-    const call = protectFetch(deadline({ totalMs: 30 }), options)(url)
+    const call = protectFetch(deadline({ totalMs: 500 }), options)(url)
     await expect(call).rejects.toSatisfy(error => isRejection(error, 'deadline-exceeded'))
+    expect(seen).toHaveLength(1)
     await seen[0]!.closed
   })
 
   it('ends a body that does not come to its end in time', async () => {
     answer = (_request, response) => response.writeHead(200).write('the beginning')
-    const response = await protectFetch(deadline({ totalMs: 60 }), options)(url)
+    const response = await protectFetch(deadline({ totalMs: 500 }), options)(url)
     await expect(response.text()).rejects.toSatisfy(error => isRejection(error, 'deadline-exceeded'))
     await seen[0]!.closed
   })

@@ -1,6 +1,7 @@
 import { type Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { type Advice, advise } from '../../core/advice.ts'
-import { MAX_PUSHBACK_MS, noteFromBelow, pushbackKey, rejectedKey } from './status.ts'
+import { rejectedHeader } from '../wire/advice.ts'
+import { MAX_PUSHBACK_MS, noteFromBelow, pushbackKey } from './status.ts'
 import { decodeRetryInfo, statusDetailsKey } from './status-details.ts'
 
 /** How grpc-js words a call that it gave up while it still held it. */
@@ -24,7 +25,7 @@ function adviceIn({ code, details, metadata }: ServiceError, sent: boolean): Adv
   if (pushback !== undefined) return pushbackAdvice(String(pushback))
   const delayMs = retryDelayMs(metadata)
   if (delayMs !== undefined) return { retry: 'later', retryAfterMs: Math.min(MAX_PUSHBACK_MS, delayMs) }
-  if (metadata !== undefined && metadata.get(rejectedKey).length > 0) return elsewhere
+  if (metadata !== undefined && metadata.get(rejectedHeader).length > 0) return elsewhere
   // A server in between may pass such words on from further down, and then it has processed the call: but what
   // comes over the wire has metadata, the content type at least.
   if (code !== status.UNAVAILABLE || !isEmpty(metadata)) return undefined

@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
 import { Metadata, type StatusObject } from '@grpc/grpc-js'
-import { collectAnswerFields } from '../../core/answer-fields.ts'
+import { writeAnswerFields } from '../../core/answer-fields.ts'
 import type { Context } from '../../core/context.ts'
 import { cancelled, isRejection } from '../../core/rejection.ts'
 import type { Ending, Watcher } from '../../core/scope.ts'
@@ -49,7 +49,6 @@ export class Incoming implements IncomingCall, Watcher {
   private readonly connection: Connection
   private readonly reply: Reply
   private readonly onError: OnError
-  private readonly fields: ReadonlyMap<string, string>
   private ownTrailers: Metadata | undefined
   nextWatcher: Watcher | undefined
   previousWatcher: Watcher | undefined
@@ -62,7 +61,7 @@ export class Incoming implements IncomingCall, Watcher {
     reply: Reply,
     onError: OnError,
   ) {
-    const { context, fields } = collectAnswerFields(arrived)
+    const context = writeAnswerFields(arrived, (name, value) => this.addField(name, value))
     this.method = method
     this.metadata = arrival.metadata
     this.peer = arrival.peer
@@ -74,7 +73,6 @@ export class Incoming implements IncomingCall, Watcher {
     this.connection = connection
     this.reply = reply
     this.onError = onError
-    this.fields = fields
     this.ownTrailers = undefined
     this.over = false
     this.nextWatcher = undefined
@@ -98,7 +96,7 @@ export class Incoming implements IncomingCall, Watcher {
 
   succeed(response: unknown): void {
     if (!this.finish()) return
-    this.reply(undefined, response, this.withFields(this.ownTrailers))
+    this.reply(undefined, response, this.ownTrailers)
     this.context.scope.close()
   }
 
@@ -106,7 +104,6 @@ export class Incoming implements IncomingCall, Watcher {
     if (!this.finish()) return
     const status = statusOf(error, this.begun)
     if (this.ownTrailers !== undefined) status.metadata.merge(this.ownTrailers)
-    this.withFields(status.metadata)
     this.reply(status, undefined, undefined)
     this.context.scope.close()
     if (!isRejection(error) && !isStatus(error)) this.onError(error, this.context)
@@ -116,7 +113,6 @@ export class Incoming implements IncomingCall, Watcher {
   leave(status: StatusObject): boolean {
     if (!this.finish()) return false
     if (this.ownTrailers !== undefined) status.metadata.merge(this.ownTrailers)
-    this.withFields(status.metadata)
     this.context.scope.close()
     return true
   }
@@ -144,17 +140,14 @@ export class Incoming implements IncomingCall, Watcher {
     return true
   }
 
-  /** `trailers`, and what the parts of the chain have to say about the answer. */
-  private withFields(trailers: Metadata | undefined): Metadata | undefined {
-    for (const [name, value] of this.fields) {
-      trailers ??= new Metadata()
-      try {
-        trailers.set(name, value)
-      } catch {
-        warn('SPILLWAY_TRAILER', `The answer field ${name} was left out: trailers hold printable ASCII only`)
-      }
+  /** A part of the chain has something to say about the answer: `value` is all of it so far. */
+  private addField(name: string, value: string): void {
+    if (this.over) return
+    try {
+      this.trailers.set(name, value.replaceAll(/[^ -~]/g, '?'))
+    } catch {
+      warn('SPILLWAY_TRAILER', `The answer field ${name} was left out: that is no name for a trailer`)
     }
-    return trailers
   }
 }
 

@@ -183,7 +183,8 @@ describe('an answer', () => {
         getItem({ id }, context) {
           markDegraded(context, 'reviews')
           context.get(incomingCall)?.trailers.set('own', 'trailer')
-          addAnswerField(context, 'broken', 'ü')
+          addAnswerField(context, 'no name', '1')
+          addAnswerField(context, 'x-name', 'Zoë')
           if (id === 2) throw { code: status.NOT_FOUND, details: 'none' }
           return { id, name: '' }
         },
@@ -196,15 +197,15 @@ describe('an answer', () => {
     )
     const trailers: unknown[] = []
     const onTrailers = (metadata: Metadata): void => {
-      trailers.push([metadata.get('x-degraded')[0], metadata.get('ratelimit')[0], metadata.get('own')[0]])
+      trailers.push(['x-degraded', 'ratelimit', 'own', 'x-name'].map(name => metadata.get(name)[0]))
     }
     await catalog.getItem({ id: 1 }, { onTrailers })
     await catalog.getItem({ id: 2 }, { onTrailers }).catch(() => {})
     for await (const _ of catalog.listItems({ count: 1 }, { onTrailers }));
     expect(trailers).toEqual([
-      ['reviews', '"a";r=1', 'trailer'],
-      ['reviews', '"a";r=1', 'trailer'],
-      ['ads', '"a";r=1', undefined],
+      ['reviews', '"a";r=1', 'trailer', 'Zo?'],
+      ['reviews', '"a";r=1', 'trailer', 'Zo?'],
+      ['ads', '"a";r=1', undefined, undefined],
     ])
   })
 

@@ -8,10 +8,10 @@
 import { Metadata, type StatusObject, status } from '@grpc/grpc-js'
 import { type Advice, adviceOf } from '../../core/advice.ts'
 import { isRejection, type Reason, type Rejection } from '../../core/rejection.ts'
+import { rejectedHeader } from '../wire/advice.ts'
 import { encodeRetryInfo, statusDetailsKey } from './status-details.ts'
 
 export const pushbackKey = 'grpc-retry-pushback-ms'
-export const rejectedKey = 'x-rejected'
 
 /** The longest wait that a caller is asked for: what fits into a timer. */
 export const MAX_PUSHBACK_MS: number = 2 ** 31 - 1
@@ -72,7 +72,7 @@ export function statusOf(error: unknown, begun: boolean = true): StatusObject {
   if (isRejection(error)) {
     const { code, details } = answers[error.reason] ?? unknown
     writeAdvice(metadata, code, details, error)
-    if (!begun && !error.begun) metadata.set(rejectedKey, error.reason)
+    if (!begun && !error.begun) metadata.set(rejectedHeader, error.reason)
     return { code, details, metadata }
   }
   const { code, details } = isStatus(error) ? speakable(error) : unknown

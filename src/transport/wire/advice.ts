@@ -21,12 +21,12 @@ const MAX_WAIT_MS = 2 ** 31 - 1
 type Read = (name: string) => string | null | undefined
 
 /**
- * The advice in the fields of a failed answer, `undefined` if there is none. A date in `retry-after` is a time of
- * the wall clock and is measured against `wallNow`.
+ * The advice in the fields of a failed answer, `undefined` if there is none. A date in `retry-after` is measured
+ * against the `date` of the same answer, so that nobody's wall clock has to agree with anybody else's.
  */
-export function adviceIn(read: Read, wallNow: () => number): Advice | undefined {
+export function adviceIn(read: Read): Advice | undefined {
   if (read(shouldRetryHeader)?.toLowerCase() === 'false' || read(finalNackHeader) != null) return never
-  const retryAfterMs = exactMs(read(retryAfterMsHeader)) ?? waitMs(read(retryAfterHeader), wallNow)
+  const retryAfterMs = exactMs(read(retryAfterMsHeader)) ?? waitMs(read(retryAfterHeader), read('date'))
   if (retryAfterMs !== undefined) return { retry: 'later', retryAfterMs }
   return read(rejectedHeader) != null || read(nackHeader) != null ? elsewhere : undefined
 }
@@ -36,12 +36,16 @@ function exactMs(text: string | null | undefined): number | undefined {
 }
 
 /** Seconds, or the date of HTTP; what is neither counts as nothing. */
-function waitMs(text: string | null | undefined, wallNow: () => number): number | undefined {
+function waitMs(text: string | null | undefined, date: string | null | undefined): number | undefined {
   if (text == null || text === '') return undefined
   if (/^\d{1,12}$/.test(text)) return Math.min(MAX_WAIT_MS, Number(text) * 1_000)
-  // Date.parse takes almost anything that has a number in it.
-  const at = /^[A-Z][a-z]{2},? /.test(text) ? Date.parse(text) : Number.NaN
-  return Number.isNaN(at) ? undefined : Math.min(MAX_WAIT_MS, Math.max(0, at - wallNow()))
+  const wait = timeOf(text) - timeOf(date)
+  return Number.isNaN(wait) ? undefined : Math.min(MAX_WAIT_MS, Math.max(0, wait))
+}
+
+/** A date of HTTP in milliseconds; NaN for anything else, of which `Date.parse` takes almost all. */
+function timeOf(text: string | null | undefined): number {
+  return text != null && /^[A-Z][a-z]{2},? /.test(text) ? Date.parse(text) : Number.NaN
 }
 
 const never: Advice = { retry: 'never' }

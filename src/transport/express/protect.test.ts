@@ -4,21 +4,18 @@ import { createRequire } from 'node:module'
 import { type AddressInfo, connect } from 'node:net'
 import express5, { type Request, type Response } from 'express'
 import fc from 'fast-check'
-import {
-  addAnswerField,
-  type Context,
-  type Criticality,
-  chain,
-  currentContext,
-  gate,
-  type Outcome,
-  Rejection,
-  systemClock,
-} from 'spillway'
-import { contextOf, errors, protect } from 'spillway/express'
-import { contextOf as httpContextOf, protectHandler, protectServer } from 'spillway/http'
-import { deadline } from 'spillway/timeout'
 import { afterEach, describe, expect, it } from 'vitest'
+import { currentContext } from '../../core/ambient.ts'
+import { addAnswerField } from '../../core/answer-fields.ts'
+import { chain, gate } from '../../core/chain.ts'
+import { systemClock } from '../../core/clock.ts'
+import type { Context } from '../../core/context.ts'
+import type { Criticality } from '../../core/criticality.ts'
+import type { Outcome } from '../../core/gate.ts'
+import { Rejection } from '../../core/rejection.ts'
+import { deadline } from '../../timeout/index.ts'
+import { contextOf as httpContextOf, protectHandler, protectServer } from '../http/index.ts'
+import { contextOf, errors, protect } from './index.ts'
 
 // Express 4 has no types of its own here; for what is used of it, those of express 5 are right.
 const express4: typeof express5 = createRequire(import.meta.url)('express4')

@@ -1,0 +1,308 @@
+/**
+ * The default: a queue in front of the handlers, and a limit of calls in flight behind it.
+ *
+ * On one thread an overload hides in one of two places. Synchronous work piles requests up in the kernel and in
+ * the event loop, where no count of calls in flight sees them; waiting for something else piles them up further in,
+ * where no measure of the loop sees them. So calls that cannot begin at once wait here, a batch of a few
+ * milliseconds begins between two polls, and the limit (see `Knee`) turns what would pile up further in into
+ * waiting here too. Then there is one thing to judge: how long calls wait before they begin, class by class.
+ *
+ *   a    work that arrives for each millisecond (see `Demand`)
+ *   r    work that begins in each millisecond while calls wait (see `DrainRate`)
+ *
+ *   the queue stands   once a call has waited for more than 30 ms while a > r by 3 σ of the last 100 ms or 2 σ of
+ *                      the last second; `a` of the class and of all that come before it
+ *   until              a call finds nothing in its way, or the class has nothing waiting
+ *
+ *   while it does not  first come, first served. Nobody waits longer than `burstWaitMs`, or 12 times the grain of
+ *                      the work where that is longer, and an expensive call is refused before many cheap ones.
+ *   while it stands    the newest first. What would begin later than `standingWaitMs` from now is refused at once,
+ *                      from the old end, from the tenant that has had or wants most.
+ *
+ * Why not by delay alone, as in CoDel? An 80 ms pause at 70 % load leaves a queue that takes 270 ms to go away, and
+ * so does an overload of a third of a second. Only the rates tell the one from the other.
+ */
+import { knownOptions, nameOption } from '../core/options.ts'
+import {
+  type AdaptiveOptions,
+  type AdaptiveSettings,
+  type AdaptiveSnapshot,
+  adaptiveDefaults,
+  adaptiveKnown,
+  checkAdaptive,
+} from './adaptive-options.ts'
+import { Arrivals } from './arrivals.ts'
+import type { ShedCall } from './call.ts'
+import { DrainRate } from './drain-rate.ts'
+import { Knee } from './knee.ts'
+import { modeOption } from './options.ts'
+import { RouteBook } from './route-book.ts'
+import { type ClassQueue, RunQueue } from './run-queue.ts'
+import type { Mode, Refusal, Result, Shedder, Verdict } from './shedder.ts'
+import { Tally } from './tally.ts'
+
+/** A call that has waited longer is one sign of an overload. */
+const LONG_WAIT_MS = 30
+/** A loop that has been busy for longer lets nothing more begin before it has polled. */
+const INLINE_MS = 5
+const GRAINS = 12
+const MAX_BURST_WAIT_MS = 200
+/** How many times its own cost a call wants in reserve to join a queue. */
+const RESERVE = 4
+/** How many times as long as a call takes a rate must have been measured to be known. */
+const BASES = 3
+/** A loop that stands still more often than this is not standing still. */
+const STALL_EVERY_MS = 1_000
+
+/**
+ * The shedder for everything whose handlers are not all of one known kind. `shed` and the intakes of the transports
+ * run its queue; `runnerOf` does for those who use it by hand.
+ */
+export function adaptive(options: AdaptiveOptions = {}): Adaptive {
+  return new Adaptive(options)
+}
+
+/** What runs the queue, and so wants to know. */
+interface Host {
+  /** A call is about to be settled. */
+  settling(now: number): void
+  /** A call that waits may be able to begin. */
+  wake(): void
+}
+
+export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
+  readonly kind: 'adaptive'
+  readonly name: string
+  mode: Mode
+  /** @internal */
+  host: Host | undefined
+  private settings: AdaptiveSettings
+  private readonly tally: Tally
+  private readonly routes: RouteBook
+  private readonly knee: Knee
+  private readonly queue: RunQueue
+  private readonly arrivals: Arrivals
+  private readonly rate: DrainRate
+  private inFlight: number
+  private burstWaitMs: number
+  /** Whether the last call found nothing in its way. */
+  private calm: boolean
+  private stalledAt: number
+
+  constructor(options: AdaptiveOptions) {
+    knownOptions('adaptive', options, ['name', ...adaptiveKnown])
+    this.kind = 'adaptive'
+    this.name = nameOption('name', options.name ?? 'adaptive')
+    this.mode = modeOption(options.mode ?? 'enforce')
+    this.host = undefined
+    this.settings = checkAdaptive({ ...adaptiveDefaults, ...options })
+    this.tally = new Tally()
+    this.routes = new RouteBook()
+    this.knee = new Knee(this.routes, this.settings.minLimit)
+    this.queue = new RunQueue(this.settings.floorRatio)
+    this.arrivals = new Arrivals()
+    this.rate = new DrainRate()
+    this.inFlight = 0
+    this.burstWaitMs = this.settings.burstWaitMs
+    this.calm = true
+    this.stalledAt = -Infinity
+  }
+
+  /** How many calls wait. */
+  get queued(): number {
+    return this.queue.size
+  }
+
+  /** Whether one more call may be in flight. */
+  get hasRoom(): boolean {
+    return this.inFlight < this.knee.limit || this.mode === 'off'
+  }
+
+  /** `busyMs`: for how long the event loop has been busy without a break. */
+  offer(call: ShedCall, now: number, busyMs: number = 0): Verdict {
+    if (this.mode === 'off') return 'run'
+    if (call.deadline <= now) return this.refusal('late', now)
+    call.arrivedAt = now
+    call.costMs = this.routes.get(call.route).costMs
+    this.arrivals.add(call.importance, call.costMs, now)
+    const { queue } = this
+    if (queue.size === 0 && this.inFlight < this.knee.limit && busyMs < INLINE_MS) {
+      this.calm = true
+      for (const own of queue.classes) own.stands = false
+      this.begin(call, now)
+      return 'run'
+    }
+    if (queue.size >= this.settings.maxQueued) return this.refusal('full', now)
+    const { stands } = queue.classes[call.importance]!
+    if (!stands && this.isTooMuch(call)) return this.refusal('wait', now)
+    if (this.calm) {
+      this.calm = false
+      this.rate.restart(now)
+    }
+    queue.push(call)
+    return stands && this.trim(call, now) ? this.refusal('wait', now) : 'queued'
+  }
+
+  /** Before calls that wait are let go on: judges the queue, and refuses those that have waited too long. */
+  tend(now: number): void {
+    const { queue, rate, arrivals, settings } = this
+    arrivals.tend(now)
+    rate.measure(now)
+    this.burstWaitMs = Math.max(settings.burstWaitMs, Math.min(MAX_BURST_WAIT_MS, GRAINS * arrivals.grainMs))
+    const known = rate.isKnown(BASES * this.knee.meanBaseMs, now)
+    for (const [importance, own] of queue.classes.entries()) {
+      const { oldestAt } = own
+      if (oldestAt === Infinity) {
+        own.stands = false
+        continue
+      }
+      if (!own.stands && known && now - oldestAt > LONG_WAIT_MS) {
+        own.stands = arrivals.exceed(importance, rate.perMs)
+      }
+      // A standing queue is cut short as calls join it. Left over are those that more important ones came before.
+      const allowedMs = own.stands ? 2 * settings.standingWaitMs : this.burstWaitMs
+      this.expire(own, now - allowedMs, now)
+    }
+  }
+
+  /** The next call to begin; nothing when none waits or the limit is reached. */
+  next(now: number): ShedCall | undefined {
+    while (this.queue.size > 0) {
+      if (!this.hasRoom) {
+        this.knee.hold()
+        return undefined
+      }
+      const call = this.queue.take()!
+      if (call.task.gone || call.deadline <= now) this.turnAway(call, 'late', now)
+      else {
+        this.rate.started(call.costMs)
+        this.begin(call, now)
+        return call
+      }
+    }
+    return undefined
+  }
+
+  settle(call: ShedCall, result: Result, now: number): void {
+    if (call.shedder !== this) return
+    call.shedder = undefined
+    this.host?.settling(now)
+    this.inFlight--
+    this.knee.finished(call, result, now)
+    if (this.queue.size > 0) this.host?.wake()
+  }
+
+  /** What a call kept the loop busy for, once it is known. */
+  learnCost(call: ShedCall, ms: number): void {
+    this.routes.get(call.route).learnCost(ms)
+  }
+
+  /** The loop has stood still until now, so that what was being measured says nothing. */
+  stalled(now: number): void {
+    if (now - this.stalledAt < STALL_EVERY_MS) return
+    this.stalledAt = now
+    this.knee.restart(now)
+    this.rate.restart(now)
+  }
+
+  exempt(): void {
+    this.tally.exempt++
+  }
+
+  pressure(now: number): number {
+    const refused = this.tally.refusedShare(now)
+    if (refused > 0) return 0.5 + 0.5 * refused
+    const oldestAt = Math.min(...this.queue.classes.map(own => own.oldestAt))
+    return oldestAt === Infinity ? 0 : Math.min(0.5, Math.max(0, (0.5 * (now - oldestAt)) / this.burstWaitMs))
+  }
+
+  isOverloaded(now: number): boolean {
+    return this.queue.classes.some(own => own.stands) || this.tally.refusedShare(now) > 0
+  }
+
+  update(options: Partial<AdaptiveOptions>): void {
+    knownOptions('adaptive', options, adaptiveKnown)
+    const mode = modeOption(options.mode ?? this.mode)
+    const settings = checkAdaptive({ ...this.settings, ...options })
+    this.mode = mode
+    this.settings = settings
+    this.queue.setFloor(settings.floorRatio)
+    this.knee.setMinLimit(settings.minLimit)
+  }
+
+  snapshot(): AdaptiveSnapshot {
+    const { mode, inFlight, knee, queue } = this
+    return {
+      mode,
+      inFlight,
+      limit: knee.limit,
+      limitReason: knee.reason,
+      ...this.tally.snapshot(),
+      queued: queue.size,
+      queuedWorkMs: queue.classes.reduce((sum, own) => sum + own.workMs, 0),
+      standing: queue.classes.map(own => own.stands),
+      demand: this.arrivals.workPerMs,
+      drainRate: this.rate.perMs,
+      routes: this.routes.snapshot(),
+      ...this.settings,
+    }
+  }
+
+  reset(): void {
+    this.tally.reset()
+    this.routes.reset()
+    this.knee.reset()
+    this.queue.reset()
+    this.arrivals.reset()
+    this.rate.reset()
+    this.calm = true
+    this.stalledAt = -Infinity
+  }
+
+  private begin(call: ShedCall, now: number): void {
+    this.tally.admit(now)
+    call.shedder = this
+    call.startedAt = now
+    call.inFlight = ++this.inFlight
+  }
+
+  /** Whether so much is in front of the call that those behind it would have to be refused. */
+  private isTooMuch(call: ShedCall): boolean {
+    // What the limit holds back is not work for the loop: how long that takes is learnt by waiting.
+    if (this.inFlight >= this.knee.limit) return false
+    return this.queue.workBefore(call) + RESERVE * call.costMs > this.burstWaitMs
+  }
+
+  /** Refuses those in the call's lane that would be served too late; true when the call itself is among them. */
+  private trim(call: ShedCall, now: number): boolean {
+    const { queue } = this
+    const room = this.settings.standingWaitMs * this.rate.perMs
+    while (queue.workBefore(call) - call.costMs > room) {
+      const last = queue.takeLast(call)
+      if (last === undefined || last === call) return last === call
+      this.turnAway(last, 'wait', now)
+    }
+    return false
+  }
+
+  private expire(own: ClassQueue, before: number, now: number): void {
+    for (;;) {
+      const call = this.queue.takeOlder(own, before)
+      if (call === undefined) return
+      this.turnAway(call, 'expired', now)
+    }
+  }
+
+  /** What becomes of a call that is refused: its refusal, or when only watching, that it may run uncounted. */
+  private refusal(refusal: Refusal, now: number): Verdict {
+    this.tally.refuse(refusal, now)
+    return this.mode === 'observe' ? 'run' : refusal
+  }
+
+  /** Ends the waiting of a call. */
+  private turnAway(call: ShedCall, why: Refusal, now: number): void {
+    const refusal = call.task.gone ? 'gone' : why
+    if (this.refusal(refusal, now) === 'run') call.task.run(call)
+    else call.task.refuse(call, refusal)
+  }
+}

@@ -1,0 +1,82 @@
+import { Demand } from './demand.ts'
+import { CLASSES } from './run-queue.ts'
+
+const FAST_MS = 100
+const FAST_SIGMAS = 3
+const SLOW_MS = 1_000
+const SLOW_SIGMAS = 2
+/** How often arrivals are averaged when no batch runs, and at most how often when one does. */
+const FOLD_MS = 50
+const MIN_FOLD_MS = 2
+/** After so long without any arrival there is nothing to average. */
+const MAX_FOLD_MS = 10_000
+
+/** What arrives of one class and of all that come before it. */
+class Upwards {
+  work = 0
+  squares = 0
+  readonly fast: Demand = new Demand(FAST_MS)
+  readonly slow: Demand = new Demand(SLOW_MS)
+}
+
+/** The work that arrives, class by class, whatever becomes of it. */
+export class Arrivals {
+  private readonly upwards: readonly Upwards[]
+  private foldedAt: number
+
+  constructor() {
+    this.upwards = Array.from({ length: CLASSES }, () => new Upwards())
+    this.foldedAt = Number.NaN
+  }
+
+  /** All that arrives, for each millisecond. */
+  get workPerMs(): number {
+    return this.upwards[CLASSES - 1]!.fast.workPerMs
+  }
+
+  get grainMs(): number {
+    return this.upwards[CLASSES - 1]!.slow.grainMs
+  }
+
+  add(importance: number, costMs: number, now: number): void {
+    this.foldAfter(FOLD_MS, now)
+    for (let k = importance; k < CLASSES; k++) {
+      const upwards = this.upwards[k]!
+      upwards.work += costMs
+      upwards.squares += costMs * costMs
+    }
+  }
+
+  tend(now: number): void {
+    this.foldAfter(MIN_FOLD_MS, now)
+  }
+
+  /** Whether more arrives of a class, and of those before it, than `rate`. */
+  exceed(importance: number, rate: number): boolean {
+    const { fast, slow } = this.upwards[importance]!
+    return fast.exceeds(rate, FAST_SIGMAS) || slow.exceeds(rate, SLOW_SIGMAS)
+  }
+
+  reset(): void {
+    this.foldedAt = Number.NaN
+    for (const { fast, slow } of this.upwards) {
+      fast.reset()
+      slow.reset()
+    }
+  }
+
+  private foldAfter(ms: number, now: number): void {
+    const elapsed = now - this.foldedAt
+    if (elapsed >= 0 && elapsed < ms) return
+    this.foldedAt = now
+    const counts = elapsed > 0 && elapsed < MAX_FOLD_MS
+    for (const upwards of this.upwards) {
+      if (counts) {
+        upwards.fast.add(upwards.work, upwards.squares, elapsed)
+        upwards.slow.add(upwards.work, upwards.squares, elapsed)
+      }
+      upwards.work = 0
+      upwards.squares = 0
+    }
+  }
+}

@@ -1,0 +1,240 @@
+/**
+ * How many calls may be in flight: up to the knee of the curve, past which more of them bring no more throughput
+ * and only wait for each other, whether for the loop, for a pool of connections or for a service further in.
+ *
+ *   B   what the calls of a window take undisturbed, route by route, times `slow`
+ *   r   what they took over B                1 when nothing queues
+ *   X   calls that come through in a millisecond
+ *   K   X·B                                  the calls in flight that it takes (Little's law)
+ *
+ * Before the first window there is no limit, so that a cold start refuses nobody.
+ *
+ *   the limit kept nobody waiting
+ *     r > 2 in two windows, or r > 4       L = 1.5 · (the highest K lately)       calls queue further in
+ *     else                                 L = max(32, 2 · the highest K lately)   room for a burst
+ *   it did
+ *     r ≤ 1.2                              L = 2·L
+ *     r ≤ 1.5                              L = L + √L
+ *     r > 1.5                              L = max(K, L · max(1/2, 1.5/r))
+ *
+ * Is r up because calls queue, or because each takes longer than it did? They take longer when throughput is less
+ * than half of what it was (K has halved though the limit is reached), and when half as many in flight are just as
+ * slow. Then `slow` rises to r, once. It falls when a window is faster, and by 2 % in each window by itself: if
+ * that was wrong the limit shrinks, throughput with it, and it is found out again. Once nobody waits, what was
+ * learnt so becomes the base.
+ *
+ * Only calls that began in the window count for r: the others tell of a limit that is gone.
+ */
+
+import type { ShedCall } from './call.ts'
+import { clamp } from './limit-range.ts'
+import type { RouteBook } from './route-book.ts'
+import type { Result } from './shedder.ts'
+
+const FREE = 1.2
+const TOLERANCE = 1.5
+const SUSPICIOUS = 2
+const CERTAIN = 4
+const HEADROOM = 2
+const ROOM_FOR_BURST = 32
+const MAX_LIMIT = 10_000
+const FORGET = 0.98
+/** What is just as slow with half as many in flight, give or take, does not queue. */
+const HARDLY_FASTER = 0.8
+/** Over how long the highest K is forgotten. */
+const PEAK_MS = 10_000
+const MIN_WINDOW_MS = 20
+const USUAL_WINDOW_MS = 100
+const CALLS = 50
+const FIRST_CALLS = 20
+const FEW_CALLS = 10
+/** Calls that take longer than others may wait cannot be waited for: the limit grows on older evidence. */
+const LONG_CALL_MS = 50
+const EARLY_WINDOW_MS = 50
+
+/** Why the limit is what it is. */
+export type KneeReason = 'unknown' | 'headroom' | 'growing' | 'full' | 'queueing' | 'slower'
+
+/** Times of some calls, beside what the same calls take undisturbed. */
+class Times {
+  calls = 0
+  ms = 0
+  baseMs = 0
+  inFlight = 0
+
+  add(ms: number, baseMs: number, inFlight: number): void {
+    this.calls++
+    this.ms += ms
+    this.baseMs += baseMs
+    this.inFlight += inFlight
+  }
+
+  clear(): void {
+    this.calls = 0
+    this.ms = 0
+    this.baseMs = 0
+    this.inFlight = 0
+  }
+}
+
+export class Knee {
+  limit: number
+  reason: KneeReason
+  /** What a call takes undisturbed, on average over the last window. */
+  meanBaseMs: number
+  private readonly routes: RouteBook
+  private minLimit: number
+  private slow: number
+  private peak: number
+  private suspected: boolean
+  /** Whether the limit has kept a call waiting in this window. */
+  private reached: boolean
+  private start: number
+  private readonly all: Times
+  private readonly fresh: Times
+  /** The most calls in flight since the limit was last found right, and how slow they were. */
+  private mostInFlight: number
+  private mostRatio: number
+
+  constructor(routes: RouteBook, minLimit: number) {
+    this.routes = routes
+    this.minLimit = minLimit
+    this.all = new Times()
+    this.fresh = new Times()
+    this.limit = Infinity
+    this.reason = 'unknown'
+    this.meanBaseMs = 0
+    this.slow = 1
+    this.peak = 0
+    this.suspected = false
+    this.reached = false
+    this.start = Number.NaN
+    this.mostInFlight = 0
+    this.mostRatio = 1
+  }
+
+  setMinLimit(minLimit: number): void {
+    this.minLimit = minLimit
+    this.limit = Math.max(this.limit, minLimit)
+  }
+
+  /** The limit keeps a call waiting. */
+  hold(): void {
+    this.reached = true
+  }
+
+  finished(call: ShedCall, result: Result, now: number): void {
+    if (Number.isNaN(this.start)) this.start = call.startedAt
+    if (result === 'success') this.learn(call, now - call.startedAt)
+    const lasted = now - this.start
+    if (lasted < MIN_WINDOW_MS) {
+      if (lasted < 0) this.restart(now)
+      return
+    }
+    const { fresh } = this
+    const enough = this.limit === Infinity ? FIRST_CALLS : CALLS
+    if (fresh.calls >= enough || (fresh.calls >= FEW_CALLS && lasted >= USUAL_WINDOW_MS)) this.close(lasted)
+    else if (!this.growEarly(lasted)) return
+    this.restart(now)
+  }
+
+  /** Begins a new window: with the next one, or because what was measured in this one has been spoilt. */
+  restart(now: number): void {
+    this.start = now
+    this.reached = false
+    this.all.clear()
+    this.fresh.clear()
+  }
+
+  reset(): void {
+    this.limit = Infinity
+    this.reason = 'unknown'
+    this.slow = 1
+    this.peak = 0
+    this.suspected = false
+    this.mostInFlight = 0
+    this.meanBaseMs = 0
+    this.restart(Number.NaN)
+  }
+
+  private learn(call: ShedCall, ms: number): void {
+    const route = this.routes.get(call.route)
+    route.learnTime(ms)
+    const { baseMs } = route
+    if (!(baseMs > 0)) return
+    this.all.add(ms, baseMs, call.inFlight)
+    if (call.startedAt >= this.start) this.fresh.add(ms, baseMs, call.inFlight)
+  }
+
+  private close(lasted: number): void {
+    const { all, fresh, slow } = this
+    const ratio = fresh.ms / fresh.baseMs / slow
+    const inFlight = fresh.inFlight / fresh.calls
+    const needed = (all.baseMs * slow) / lasted
+    this.meanBaseMs = fresh.baseMs / fresh.calls
+    this.peak = Math.max(needed, this.peak * (1 - Math.min(1, lasted / PEAK_MS)))
+    if (this.reached) this.adjust(ratio, inFlight, needed)
+    else this.watch(ratio, inFlight)
+    for (const route of this.routes.all()) route.closeWindow(lasted, this.reached)
+  }
+
+  /** After a window in which the limit kept nobody waiting. */
+  private watch(ratio: number, inFlight: number): void {
+    const queueing = inFlight > this.minLimit && ratio > SUSPICIOUS
+    if (queueing && (ratio > CERTAIN || this.suspected)) {
+      this.suspected = false
+      this.set(TOLERANCE * this.peak, 'queueing')
+      return
+    }
+    this.suspected = queueing
+    if (queueing && this.limit !== Infinity) return
+    if (this.slow > 1) {
+      for (const route of this.routes.all()) route.baseMs *= this.slow
+      this.slow = 1
+    }
+    this.mostInFlight = 0
+    this.set(Math.max(ROOM_FOR_BURST, HEADROOM * this.peak), 'headroom')
+  }
+
+  /** After a window in which it did. */
+  private adjust(ratio: number, inFlight: number, needed: number): void {
+    const change = this.slowness(ratio, inFlight, needed)
+    if (inFlight > 0.9 * this.mostInFlight || inFlight < 0.5 * this.mostInFlight) {
+      this.mostInFlight = inFlight
+      this.mostRatio = ratio
+    }
+    this.mostRatio /= change
+    this.slow *= change
+    ratio /= change
+    if (ratio <= FREE) this.set(2 * this.limit, change > 1 ? 'slower' : 'growing')
+    else if (ratio <= TOLERANCE) this.set(this.limit + Math.sqrt(this.limit), 'full')
+    else {
+      const cut = this.limit * Math.max(0.5, TOLERANCE / ratio)
+      this.set(Math.max(cut, needed * change), 'queueing')
+    }
+  }
+
+  /** What `slow` changes by. */
+  private slowness(ratio: number, inFlight: number, needed: number): number {
+    if (ratio > TOLERANCE) {
+      const lessComesThrough = needed < 0.5 * this.peak
+      const fewerAreAsSlow = inFlight < 0.5 * this.mostInFlight && ratio > HARDLY_FASTER * this.mostRatio
+      if (lessComesThrough || fewerAreAsSlow) return ratio
+    }
+    return Math.max(1 / this.slow, Math.min(ratio, FORGET))
+  }
+
+  /** Calls that take long: while all that end are as quick as ever, those that wait are not made to wait for proof. */
+  private growEarly(lasted: number): boolean {
+    const { calls, ms, baseMs } = this.all
+    if (!this.reached || lasted < EARLY_WINDOW_MS || calls === 0 || baseMs < LONG_CALL_MS * calls)
+      return false
+    if (ms < FREE * this.slow * baseMs) this.set(2 * this.limit, 'growing')
+    return true
+  }
+
+  private set(limit: number, reason: KneeReason): void {
+    this.limit = clamp(limit, this.minLimit, MAX_LIMIT)
+    this.reason = reason
+  }
+}

@@ -1,0 +1,130 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { type ShedCall, shedCall } from './call.ts'
+import { Lane } from './lane.ts'
+
+let count = 0
+
+function waiting(tenant: string | undefined, costMs: number): ShedCall {
+  const call = shedCall({ tenant })
+  call.costMs = costMs
+  call.arrivedAt = count++
+  return call
+}
+
+const step = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      push: fc.constantFrom(undefined, 'a', 'b', 'c'),
+      cost: fc.integer({ min: 1, max: 9 }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.constantFrom('oldest first' as const, 'newest first' as const) },
+  { weight: 1, arbitrary: fc.constantFrom('takeOldest' as const, 'takeFromLast' as const) },
+  { weight: 1, arbitrary: fc.constant('reset' as const) },
+)
+
+test('what is taken was put in, once; sizes, sums and the oldest are those of a list', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 200 }), steps => {
+      const lane = new Lane()
+      const list: ShedCall[] = []
+      for (const step of steps) {
+        if (step === 'reset') lane.reset()
+        else if (typeof step === 'object') {
+          const call = waiting(step.push, step.cost)
+          lane.push(call)
+          list.push(call)
+        } else {
+          const taken =
+            step === 'takeOldest'
+              ? lane.takeOldest()
+              : step === 'takeFromLast'
+                ? lane.takeFromLast()
+                : lane.take(step === 'newest first')
+          if (list.length === 0) expect(taken).toBeUndefined()
+          else {
+            if (step === 'takeOldest') expect(taken).toBe(list[0])
+            const own = list.filter(call => call.tenant === taken!.tenant)
+            // Within a tenant it is an end of the line, never the middle.
+            if (step !== 'newest first') expect(taken).toBe(own[0])
+            else expect([own[0], own.at(-1)]).toContain(taken)
+            list.splice(list.indexOf(taken!), 1)
+          }
+        }
+        expect(lane.size).toBe(list.length)
+        expect(lane.workMs).toBeCloseTo(list.reduce((sum, call) => sum + call.costMs, 0))
+        expect(lane.oldest).toBe(list[0])
+      }
+      while (lane.size > 0) expect(list).toContain(lane.take(false))
+    }),
+  )
+})
+
+describe('fairness among tenants', () => {
+  test('those that always wait are served equal work, to within a call and the credit', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 2, maxLength: 6 }),
+        fc.boolean(),
+        (costs, newestFirst) => {
+          const lane = new Lane()
+          const served = costs.map(() => 0)
+          const push = (tenant: number): void => lane.push(waiting(`t${tenant}`, costs[tenant]!))
+          for (const tenant of costs.keys()) for (let i = 0; i < 3; i++) push(tenant)
+          for (let i = 0; i < 500; i++) {
+            const call = lane.take(newestFirst)!
+            const tenant = Number(call.tenant!.slice(1))
+            served[tenant]! += call.costMs
+            push(tenant)
+          }
+          expect(Math.max(...served) - Math.min(...served)).toBeLessThanOrEqual(2 * Math.max(...costs) + 50)
+        },
+      ),
+    )
+  })
+
+  test('one that asks for less than its share gets all of it, whatever the others do', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 2, max: 10 }), fc.integer({ min: 1, max: 50 }), (floods, every) => {
+        const lane = new Lane()
+        let asked = 0
+        let given = 0
+        let worked = 0
+        for (let i = 0; i < 2_000; i++) {
+          for (let f = 0; f < floods; f++) if (lane.size < 200) lane.push(waiting(`flood${f}`, 1))
+          // At most half of a fair share.
+          if (i % (2 * (floods + 1) + every) === 0) {
+            lane.push(waiting('quiet', 1))
+            asked++
+          }
+          const call = lane.take(false)!
+          worked += call.costMs
+          if (call.tenant === 'quiet') given++
+        }
+        expect(worked).toBe(2_000)
+        expect(asked - given).toBeLessThanOrEqual(1)
+      }),
+    )
+  })
+
+  test('who is refused is the one with most waiting', () => {
+    const lane = new Lane()
+    for (let i = 0; i < 10; i++) lane.push(waiting('flood', 2))
+    lane.push(waiting('quiet', 2))
+    for (let i = 0; i < 9; i++) expect(lane.takeFromLast()!.tenant).toBe('flood')
+  })
+})
+
+test('ten thousand tenants that came once are not remembered, and take nothing from who waits', () => {
+  const lane = new Lane()
+  lane.push(waiting('first', 1))
+  for (let i = 0; i < 10_000; i++) {
+    lane.push(waiting(`t${i}`, 1))
+    lane.takeOldest()
+  }
+  expect(lane.size).toBe(1)
+  expect((lane as unknown as { flows: Map<string, unknown> }).flows.size).toBeLessThanOrEqual(1_025)
+  expect(lane.take(false)!.tenant).toBe('t9999')
+})

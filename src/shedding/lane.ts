@@ -1,0 +1,197 @@
+/**
+ * Calls that wait to begin, shared out among tenants.
+ *
+ * Start-time fair queueing (Goyal, Vin and Cheng, 1996): each tenant has a flow, and the flow with the smallest
+ * start tag is served next.
+ *
+ *   tag    = max(v - CREDIT, finish)      when a call comes to an empty flow; finish, when one follows another
+ *   finish = tag + cost
+ *   v      = the tag served last
+ *
+ * This is max-min fair: a tenant that asks for less than its share gets all it asks for, and what it leaves is
+ * shared out among the others. CREDIT lets one that has been quiet catch up a little. Without tenants it is a
+ * plain queue. Who is refused is decided elsewhere.
+ */
+import { Heap } from '../internal/heap.ts'
+import type { ShedCall } from './call.ts'
+
+/** How far a quiet tenant may run ahead of a busy one, in milliseconds of work. */
+const CREDIT_MS = 50
+/** Tenants remembered. Beyond it those with nothing waiting are forgotten, and their credit is like new. */
+const MAX_FLOWS = 1_024
+
+const sooner = (a: Flow, b: Flow): boolean => a.tag < b.tag
+
+/** The waiting calls of one tenant. */
+class Flow {
+  oldest: Waiting | undefined
+  newest: Waiting | undefined
+  workMs: number
+  tag: number
+  finish: number
+  /** Whether it stands in the order. One whose calls have all gone stays there until its turn comes. */
+  held: boolean
+
+  constructor() {
+    this.oldest = undefined
+    this.newest = undefined
+    this.workMs = 0
+    this.tag = 0
+    this.finish = -Infinity
+    this.held = false
+  }
+}
+
+/** A call in its place: in the order of arrival of its lane and in that of its flow. */
+class Waiting {
+  readonly call: ShedCall
+  readonly flow: Flow
+  older: Waiting | undefined
+  newer: Waiting | undefined
+  olderInFlow: Waiting | undefined
+  newerInFlow: Waiting | undefined
+
+  constructor(call: ShedCall, flow: Flow, older: Waiting | undefined) {
+    this.call = call
+    this.flow = flow
+    this.older = older
+    this.newer = undefined
+    this.olderInFlow = flow.newest
+    this.newerInFlow = undefined
+  }
+}
+
+export class Lane {
+  size: number
+  /** The cost of all that waits. */
+  workMs: number
+  private flows: Map<string | undefined, Flow>
+  private order: Heap<Flow>
+  /** How many flows have something waiting. */
+  private active: number
+  private virtual: number
+  private first: Waiting | undefined
+  private last: Waiting | undefined
+
+  constructor() {
+    this.size = 0
+    this.workMs = 0
+    this.flows = new Map()
+    this.order = new Heap(sooner)
+    this.active = 0
+    this.virtual = 0
+    this.first = undefined
+    this.last = undefined
+  }
+
+  /** The call that has waited longest. */
+  get oldest(): ShedCall | undefined {
+    return this.first?.call
+  }
+
+  push(call: ShedCall): void {
+    const flow = this.flowOf(call.tenant)
+    const waiting = new Waiting(call, flow, this.last)
+    if (this.last === undefined) this.first = waiting
+    else this.last.newer = waiting
+    this.last = waiting
+    if (flow.newest === undefined) {
+      flow.oldest = waiting
+      this.active++
+      this.hold(flow)
+    } else flow.newest.newerInFlow = waiting
+    flow.newest = waiting
+    flow.workMs += call.costMs
+    this.workMs += call.costMs
+    this.size++
+  }
+
+  /** Removes the call whose turn it is. `newestFirst` goes for the tenants that wait for their share or more. */
+  take(newestFirst: boolean): ShedCall | undefined {
+    for (let flow = this.order.pop(); flow !== undefined; flow = this.order.pop()) {
+      flow.held = false
+      const busy = flow.workMs * this.active >= this.workMs
+      const waiting = newestFirst && busy ? flow.newest : flow.oldest
+      if (waiting === undefined) continue
+      this.virtual = Math.max(this.virtual, flow.tag)
+      flow.finish = flow.tag + waiting.call.costMs
+      this.remove(waiting)
+      if (flow.newest !== undefined) this.hold(flow)
+      return waiting.call
+    }
+    return undefined
+  }
+
+  /** Removes the call that has waited longest. */
+  takeOldest(): ShedCall | undefined {
+    const waiting = this.first
+    if (waiting !== undefined) this.remove(waiting)
+    return waiting?.call
+  }
+
+  /** Removes the oldest call of the tenant whose last one would come latest: the one with most waiting, or least credit. */
+  takeFromLast(): ShedCall | undefined {
+    if (this.active < 2) return this.takeOldest()
+    let last: Flow | undefined
+    for (const flow of this.flows.values()) {
+      if (flow.newest === undefined) continue
+      if (last === undefined || flow.tag + flow.workMs > last.tag + last.workMs) last = flow
+    }
+    const waiting = last!.oldest!
+    this.remove(waiting)
+    return waiting.call
+  }
+
+  /** Forgets what tenants have had so far. What waits goes on waiting. */
+  reset(): void {
+    for (const [tenant, flow] of this.flows) {
+      if (flow.newest === undefined && !flow.held) this.flows.delete(tenant)
+      else flow.finish = flow.tag
+    }
+  }
+
+  private flowOf(tenant: string | undefined): Flow {
+    let flow = this.flows.get(tenant)
+    if (flow !== undefined) return flow
+    if (this.flows.size >= MAX_FLOWS) this.forget()
+    flow = new Flow()
+    this.flows.set(tenant, flow)
+    return flow
+  }
+
+  /** Forgets the tenants that wait for nothing. Those that are left are no more than the calls that wait. */
+  private forget(): void {
+    const order = new Heap(sooner)
+    for (const [tenant, flow] of this.flows) {
+      if (flow.newest === undefined) this.flows.delete(tenant)
+      else order.push(flow)
+    }
+    this.order = order
+  }
+
+  private hold(flow: Flow): void {
+    if (flow.held) return
+    flow.tag = Math.max(this.virtual - CREDIT_MS, flow.finish)
+    flow.held = true
+    this.order.push(flow)
+  }
+
+  private remove(waiting: Waiting): void {
+    const { call, flow, older, newer, olderInFlow, newerInFlow } = waiting
+    if (older === undefined) this.first = newer
+    else older.newer = newer
+    if (newer === undefined) this.last = older
+    else newer.older = older
+    if (olderInFlow === undefined) flow.oldest = newerInFlow
+    else olderInFlow.newerInFlow = newerInFlow
+    if (newerInFlow === undefined) flow.newest = olderInFlow
+    else newerInFlow.olderInFlow = olderInFlow
+    this.size--
+    // Sums of fractions drift; an empty lane and an empty flow weigh nothing.
+    this.workMs = this.size === 0 ? 0 : this.workMs - call.costMs
+    if (flow.newest === undefined) {
+      flow.workMs = 0
+      this.active--
+    } else flow.workMs -= call.costMs
+  }
+}

@@ -1,0 +1,111 @@
+/** The weight of a new measurement of a cost. */
+const COST_WEIGHT = 0.1
+/** A call whose cost nobody knows yet is taken to be a light one: what is wrong with that shows at once. */
+const UNKNOWN_COST_MS = 0.1
+const MIN_COST_MS = 0.01
+/** How many calls make the first idea of a route's time. */
+const FIRST_CALLS = 10
+/** How much of the difference a window moves the base, to calls that got faster and to calls that got slower. */
+const DOWN = 0.3
+const UP = 0.1
+/** The most that the base rises, for each second. */
+const MAX_RISE_PER_SECOND = 0.02
+const MAX_ROUTES = 256
+
+/** What is known of the calls of one route. */
+export class Route {
+  /** How long one keeps the loop busy. */
+  costMs: number
+  /** How long one takes when nothing is in its way; `NaN` while unknown. */
+  baseMs: number
+  private measured: boolean
+  private count: number
+  private sumMs: number
+
+  constructor() {
+    this.costMs = UNKNOWN_COST_MS
+    this.baseMs = Number.NaN
+    this.measured = false
+    this.count = 0
+    this.sumMs = 0
+  }
+
+  learnCost(ms: number): void {
+    const cost = this.measured ? this.costMs + COST_WEIGHT * (ms - this.costMs) : ms
+    this.costMs = Math.max(MIN_COST_MS, cost)
+    this.measured = true
+  }
+
+  /** The first few calls make the base, before an overload has had time to make the next ones slow. */
+  learnTime(ms: number): void {
+    this.count++
+    this.sumMs += ms
+    if (this.count === FIRST_CALLS && Number.isNaN(this.baseMs)) this.baseMs = this.sumMs / this.count
+  }
+
+  /**
+   * Ends a window of `ms`. The base follows calls that got faster. Calls that got slower it follows at a snail's
+   * pace, and only while nothing `held` them: or a load that grows slowly would be taken for how things are.
+   */
+  closeWindow(ms: number, held: boolean): void {
+    if (this.count === 0) return
+    const change = this.sumMs / this.count - this.baseMs
+    if (change < 0) this.baseMs += DOWN * change
+    else if (!held && change > 0) {
+      this.baseMs += Math.min(UP * change, ((MAX_RISE_PER_SECOND * ms) / 1_000) * this.baseMs)
+    }
+    if (!Number.isNaN(this.baseMs)) this.count = this.sumMs = 0
+  }
+}
+
+/** What is known of each route. Past the first 256 all others count as one. */
+export class RouteBook {
+  private readonly routes: Map<string | undefined, Route>
+  private lastName: string | undefined
+  private last: Route | undefined
+
+  constructor() {
+    this.routes = new Map()
+    this.lastName = undefined
+    this.last = undefined
+  }
+
+  get size(): number {
+    return this.routes.size
+  }
+
+  get(name: string | undefined): Route {
+    if (name === this.lastName && this.last !== undefined) return this.last
+    const route = this.routes.get(name) ?? this.add(name)
+    this.lastName = name
+    this.last = route
+    return route
+  }
+
+  all(): Iterable<Route> {
+    return this.routes.values()
+  }
+
+  /** What is known, by name; calls without a route under the empty name. */
+  snapshot(): Record<string, { readonly costMs: number; readonly baseMs: number }> {
+    return Object.fromEntries(
+      Array.from(this.routes, ([name = '', { costMs, baseMs }]) => [name, { costMs, baseMs }]),
+    )
+  }
+
+  reset(): void {
+    this.routes.clear()
+    this.last = undefined
+  }
+
+  private add(name: string | undefined): Route {
+    if (this.routes.size >= MAX_ROUTES) {
+      name = undefined
+      const rest = this.routes.get(name)
+      if (rest !== undefined) return rest
+    }
+    const route = new Route()
+    this.routes.set(name, route)
+    return route
+  }
+}
