@@ -45,7 +45,7 @@ describe('bySpeed', () => {
   it('does not flap while a call takes something between the two thresholds', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(fc.integer({ min: 51, max: 99 }), { maxLength: 20 }),
+        fc.array(fc.integer({ min: 51, max: 99 }), { minLength: 25, maxLength: 30 }),
         fc.boolean(),
         async (times, slow) => {
           const { take, classify } = learn({ slowMs: 100, fastMs: 50 })
