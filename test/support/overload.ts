@@ -4,15 +4,8 @@ import { importanceOf, ShedCall } from '../../src/shedding/call.ts'
 import { runnerOf } from '../../src/shedding/runner.ts'
 import type { Shedder } from '../../src/shedding/shedder.ts'
 import { type EventLoop, eventLoop } from '../../src/testing/event-loop.ts'
-import {
-  type LoadReport,
-  type LoadTally,
-  type LoopRequest,
-  type OpenLoopOptions,
-  openLoop,
-  quantile,
-  type Traits,
-} from '../../src/testing/open-loop.ts'
+import { type LoadReport, type LoadTally, quantile, type Traits } from '../../src/testing/load-report.ts'
+import { type LoopRequest, type OpenLoopOptions, openLoop } from '../../src/testing/open-loop.ts'
 
 export type Work = (request: LoopRequest, done: (ok?: boolean) => void) => void
 
