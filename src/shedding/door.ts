@@ -83,7 +83,7 @@ export class Door<Req> {
   tell(context: Context, now: number): void {
     if (!this.headers || !hasAnswerFields(context)) return
     const pressure = this.shedder.pressure(now)
-    if (pressure >= 0.5) addAnswerField(context, 'x-pressure', pressure.toFixed(2))
+    if (pressure > 0.5) addAnswerField(context, 'x-pressure', pressure.toFixed(2))
   }
 
   broken(error: unknown): void {

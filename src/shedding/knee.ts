@@ -5,7 +5,7 @@
  *   B   what the calls of a window take undisturbed, route by route, times `slow`
  *   r   what they took over B                1 when nothing queues
  *   X   calls that come through in a millisecond
- *   K   X·B                                  the calls in flight that it takes (Little's law)
+ *   K   X·B                                  the calls in flight that it takes (Little's law), over two windows
  *
  * Before the first window there is no limit, so that a cold start refuses nobody.
  *
@@ -13,13 +13,13 @@
  *     r > 2 in two windows, or r > 4       L = 1.5 · (the highest K lately)       calls queue further in
  *     else                                 L = max(32, 2 · the highest K lately)   room for a burst
  *   it did
- *     r ≤ 1.2                              L = 2·L
+ *     r ≤ 1.2                              L = twice as many as have been in flight
  *     r ≤ 1.5                              L = L + √L
  *     r > 1.5                              L = max(K, L · max(1/2, 1.5/r))
  *
  * Is r up because calls queue, or because each takes longer than it did? They take longer when throughput is less
  * than half of what it was (K has halved though the limit is reached), and when half as many in flight are just as
- * slow. Then `slow` rises to r, once. It falls when a window is faster, and by 2 % in each window by itself: if
+ * slow. Then `slow` rises to r, once. It falls when a window is faster, and by a fifth in a second by itself: if
  * that was wrong the limit shrinks, throughput with it, and it is found out again. Once nobody waits, what was
  * learnt so becomes the base.
  *
@@ -38,9 +38,12 @@ const CERTAIN = 4
 const HEADROOM = 2
 const ROOM_FOR_BURST = 32
 const MAX_LIMIT = 10_000
-const FORGET = 0.98
+/** Over how long what was taken for slowness is forgotten while calls wait. */
+const SLOW_MS = 5_000
 /** What is just as slow with half as many in flight, give or take, does not queue. */
 const HARDLY_FASTER = 0.8
+/** How much of the limit must be among the calls of a window that judges it. */
+const MOST = 0.75
 /** Over how long the highest K is forgotten. */
 const PEAK_MS = 10_000
 const MIN_WINDOW_MS = 20
@@ -48,9 +51,8 @@ const USUAL_WINDOW_MS = 100
 const CALLS = 50
 const FIRST_CALLS = 20
 const FEW_CALLS = 10
-/** Calls that take longer than others may wait cannot be waited for: the limit grows on older evidence. */
-const LONG_CALL_MS = 50
-const EARLY_WINDOW_MS = 50
+/** Calls that take longer than those behind them may wait: the limit grows on older evidence, twice a call. */
+const LONG_CALL_MS = 100
 
 /** Why the limit is what it is. */
 export type KneeReason = 'unknown' | 'headroom' | 'growing' | 'full' | 'queueing' | 'slower'
@@ -61,12 +63,14 @@ class Times {
   ms = 0
   baseMs = 0
   inFlight = 0
+  most = 0
 
   add(ms: number, baseMs: number, inFlight: number): void {
     this.calls++
     this.ms += ms
     this.baseMs += baseMs
     this.inFlight += inFlight
+    if (inFlight > this.most) this.most = inFlight
   }
 
   clear(): void {
@@ -74,6 +78,7 @@ class Times {
     this.ms = 0
     this.baseMs = 0
     this.inFlight = 0
+    this.most = 0
   }
 }
 
@@ -89,6 +94,9 @@ export class Knee {
   private suspected: boolean
   /** Whether the limit has kept a call waiting in this window. */
   private reached: boolean
+  /** What came through in the window before, and how long that was. */
+  private beforeBaseMs: number
+  private beforeLasted: number
   private start: number
   private readonly all: Times
   private readonly fresh: Times
@@ -108,6 +116,8 @@ export class Knee {
     this.peak = 0
     this.suspected = false
     this.reached = false
+    this.beforeBaseMs = 0
+    this.beforeLasted = 0
     this.start = Number.NaN
     this.mostInFlight = 0
     this.mostRatio = 1
@@ -131,9 +141,12 @@ export class Knee {
       if (lasted < 0) this.restart(now)
       return
     }
-    const { fresh } = this
-    const enough = this.limit === Infinity ? FIRST_CALLS : CALLS
-    if (fresh.calls >= enough || (fresh.calls >= FEW_CALLS && lasted >= USUAL_WINDOW_MS)) this.close(lasted)
+    const { calls } = this.fresh
+    // The first to end began when fewer were in flight than the limit lets in.
+    const some = this.reached ? MOST * this.limit : 0
+    const enough = calls >= Math.max(some, this.limit === Infinity ? FIRST_CALLS : CALLS)
+    const aFew = calls >= Math.max(some, FEW_CALLS) && lasted >= USUAL_WINDOW_MS
+    if (enough || aFew) this.close(lasted)
     else if (!this.growEarly(lasted)) return
     this.restart(now)
   }
@@ -154,6 +167,8 @@ export class Knee {
     this.suspected = false
     this.mostInFlight = 0
     this.meanBaseMs = 0
+    this.beforeBaseMs = 0
+    this.beforeLasted = 0
     this.restart(Number.NaN)
   }
 
@@ -170,10 +185,13 @@ export class Knee {
     const { all, fresh, slow } = this
     const ratio = fresh.ms / fresh.baseMs / slow
     const inFlight = fresh.inFlight / fresh.calls
-    const needed = (all.baseMs * slow) / lasted
+    // Calls that began together end together, so one window alone may hold two times what comes through, or nothing.
+    const needed = ((all.baseMs + this.beforeBaseMs) * slow) / (lasted + this.beforeLasted)
+    this.beforeBaseMs = all.baseMs
+    this.beforeLasted = lasted
     this.meanBaseMs = fresh.baseMs / fresh.calls
     this.peak = Math.max(needed, this.peak * (1 - Math.min(1, lasted / PEAK_MS)))
-    if (this.reached) this.adjust(ratio, inFlight, needed)
+    if (this.reached) this.adjust(ratio, inFlight, needed, lasted)
     else this.watch(ratio, inFlight)
     for (const route of this.routes.all()) route.closeWindow(lasted, this.reached)
   }
@@ -197,8 +215,8 @@ export class Knee {
   }
 
   /** After a window in which it did. */
-  private adjust(ratio: number, inFlight: number, needed: number): void {
-    const change = this.slowness(ratio, inFlight, needed)
+  private adjust(ratio: number, inFlight: number, needed: number, lasted: number): void {
+    const change = this.slowness(ratio, inFlight, needed, lasted)
     if (inFlight > 0.9 * this.mostInFlight || inFlight < 0.5 * this.mostInFlight) {
       this.mostInFlight = inFlight
       this.mostRatio = ratio
@@ -206,7 +224,7 @@ export class Knee {
     this.mostRatio /= change
     this.slow *= change
     ratio /= change
-    if (ratio <= FREE) this.set(2 * this.limit, change > 1 ? 'slower' : 'growing')
+    if (ratio <= FREE) this.set(Math.max(this.limit, 2 * this.fresh.most), change > 1 ? 'slower' : 'growing')
     else if (ratio <= TOLERANCE) this.set(this.limit + Math.sqrt(this.limit), 'full')
     else {
       const cut = this.limit * Math.max(0.5, TOLERANCE / ratio)
@@ -215,20 +233,21 @@ export class Knee {
   }
 
   /** What `slow` changes by. */
-  private slowness(ratio: number, inFlight: number, needed: number): number {
+  private slowness(ratio: number, inFlight: number, needed: number, lasted: number): number {
     if (ratio > TOLERANCE) {
       const lessComesThrough = needed < 0.5 * this.peak
       const fewerAreAsSlow = inFlight < 0.5 * this.mostInFlight && ratio > HARDLY_FASTER * this.mostRatio
       if (lessComesThrough || fewerAreAsSlow) return ratio
     }
-    return Math.max(1 / this.slow, Math.min(ratio, FORGET))
+    const forgotten = ratio > FREE ? 1 - lasted / SLOW_MS : 1
+    return Math.max(1 / this.slow, Math.min(ratio, forgotten))
   }
 
   /** Calls that take long: while all that end are as quick as ever, those that wait are not made to wait for proof. */
   private growEarly(lasted: number): boolean {
     const { calls, ms, baseMs } = this.all
-    if (!this.reached || lasted < EARLY_WINDOW_MS || calls === 0 || baseMs < LONG_CALL_MS * calls)
-      return false
+    const meanMs = baseMs / calls
+    if (!this.reached || !(meanMs >= LONG_CALL_MS && lasted >= meanMs / 2)) return false
     if (ms < FREE * this.slow * baseMs) this.set(2 * this.limit, 'growing')
     return true
   }

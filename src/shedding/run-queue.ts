@@ -13,7 +13,7 @@ import type { ShedCall } from './call.ts'
 import { Lane } from './lane.ts'
 
 export const CLASSES = 4
-/** The most work that a class is owed, and the most that it can be in debt. */
+/** The most work that a class is owed, unless one call is more. */
 const MAX_OWED_MS = 20
 
 /** The waiting calls of one class. */
@@ -22,7 +22,7 @@ export class ClassQueue {
   readonly again: Lane
   /** Whether its queue stands. */
   stands: boolean
-  /** What it is owed of the floor; less than nothing when it has had more. */
+  /** What it is owed of its floor. */
   owedMs: number
 
   constructor() {
@@ -43,6 +43,11 @@ export class ClassQueue {
   /** When the call that has waited longest came. */
   get oldestAt(): number {
     return Math.min(this.first.oldest?.arrivedAt ?? Infinity, this.again.oldest?.arrivedAt ?? Infinity)
+  }
+
+  /** Whether it has been passed over for long enough to have its next call served. */
+  get isOwed(): boolean {
+    return this.owedMs >= (this.first.oldest ?? this.again.oldest!).costMs
   }
 
   laneOf(call: ShedCall): Lane {
@@ -80,14 +85,15 @@ export class RunQueue {
     let chosen: ClassQueue | undefined
     for (const queue of classes) {
       if (queue.size === 0) continue
-      if (chosen === undefined || (queue.owedMs > 0 && queue.owedMs >= chosen.owedMs)) chosen = queue
+      if (chosen === undefined || queue.isOwed) chosen = queue
     }
     const call = chosen?.take()
     if (chosen === undefined || call === undefined) return undefined
     this.size--
+    const most = Math.max(MAX_OWED_MS, 2 * call.costMs)
     for (const queue of classes) {
-      if (queue === chosen) queue.owedMs = Math.max(-MAX_OWED_MS, queue.owedMs - call.costMs)
-      else queue.owedMs = Math.min(MAX_OWED_MS, queue.owedMs + floorRatio * call.costMs)
+      if (queue === chosen) queue.owedMs = Math.max(0, queue.owedMs - call.costMs)
+      else queue.owedMs = Math.min(most, queue.owedMs + floorRatio * call.costMs)
     }
     return call
   }

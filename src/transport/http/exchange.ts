@@ -1,19 +1,25 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { withContext } from '../../core/ambient.ts'
 import type { Context, OpenContext } from '../../core/context.ts'
+import { createContextKey } from '../../core/context-key.ts'
 import type { Handler } from '../../core/handler.ts'
 import { cancelled, deadlineExceeded, isRejection, type Rejection } from '../../core/rejection.ts'
 import type { Ending, Scope, Watcher } from '../../core/scope.ts'
-import { onConnection } from './connection.ts'
+import { requestsOn } from './connection.ts'
 import { mute } from './mute.ts'
 import { problemOf } from './problem.ts'
 import { sendProblem } from './send.ts'
 
-const exchanges = new WeakMap<IncomingMessage, Exchange>()
+const key = createContextKey<Exchange | undefined>('exchange', undefined)
 
-/** The exchange that `request` is part of, the innermost if there are several. */
+/** The innermost handler of a chain around an exchange. */
+export function proceed(_request: unknown, context: Context): Promise<void> {
+  return context.get(key)!.run(context)
+}
+
+/** The exchange that `request` is part of, the innermost if there are several; none once it has been answered. */
 export function exchangeOf(request: IncomingMessage): Exchange | undefined {
-  return exchanges.get(request)
+  return requestsOn<Exchange>(request.socket).get(request)
 }
 
 /** A response that says of itself, by its status, that the work failed. Gates see it; it is never sent. */
@@ -33,7 +39,7 @@ export interface Framework {
 
 /**
  * One request on its way through a chain. It is over when the response has been handed to the network, or when
- * the client has gone; until then it holds one listener on the response and at most one place in its context.
+ * the client has gone.
  */
 export class Exchange implements Watcher {
   private readonly request: IncomingMessage
@@ -43,7 +49,7 @@ export class Exchange implements Watcher {
   private readonly scope: Scope
   /** The exchange of a chain further out that has the same request. */
   private readonly outer: Exchange | undefined
-  private readonly neighbours: Set<unknown>
+  private readonly requests: Map<IncomingMessage, Exchange>
   private current: Context
   private begun: boolean
   private work: Promise<void> | undefined
@@ -68,7 +74,7 @@ export class Exchange implements Watcher {
     this.framework = framework
     this.open = open
     this.scope = context.scope
-    this.current = context
+    this.current = context.with(key, this)
     this.outer = outer
     this.begun = false
     this.work = undefined
@@ -78,9 +84,8 @@ export class Exchange implements Watcher {
     this.over = false
     this.nextWatcher = undefined
     this.previousWatcher = undefined
-    this.neighbours = onConnection(request.socket).add(this)
+    this.requests = requestsOn<Exchange>(request.socket).set(request, this)
     response.on('finish', () => this.end(true))
-    exchanges.set(request, this)
   }
 
   /** The context of the innermost part of the chain that has been reached. */
@@ -111,7 +116,7 @@ export class Exchange implements Watcher {
   /** The innermost handler: lets the request on, and waits for its response. A second time it only waits. */
   run(context: Context): Promise<void> {
     if (this.begun) return this.work!
-    if (context.ended) return Promise.reject(context.scope.reason)
+    if (this.over || context.ended) return Promise.reject(context.scope.reason ?? cancelled('http'))
     this.begun = true
     this.current = context
     this.work = new Promise((resolve, reject) => {
@@ -157,6 +162,7 @@ export class Exchange implements Watcher {
   /** @internal The client has gone, or the response was cut off. */
   connectionClosed(): void {
     this.end(false)
+    this.outer?.connectionClosed()
   }
 
   private end(sent: boolean): void {
@@ -164,7 +170,7 @@ export class Exchange implements Watcher {
     this.over = true
     const { response, scope, open, failure } = this
     if (!sent) open.cancel(cancelled('http'))
-    this.neighbours.delete(this)
+    this.requests.delete(this.request)
     scope.unwatch(this)
     open.close()
     if (!this.begun) return

@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { defaultContext } from '../../core/ambient.ts'
 import { writeAnswerFields } from '../../core/answer-fields.ts'
-import { type Context, rootContext } from '../../core/context.ts'
+import type { Context } from '../../core/context.ts'
 import type { Middleware } from '../../core/handler.ts'
 import { functionOption, knownOptions } from '../../core/options.ts'
 import { checkInbound, type InboundOptions, openInbound } from '../wire/inbound.ts'
-import { Exchange, exchangeOf, type Framework } from './exchange.ts'
+import { Exchange, exchangeOf, type Framework, proceed } from './exchange.ts'
 
 export interface ProtectOptions<Req = IncomingMessage> extends InboundOptions {
   /**
@@ -28,7 +29,7 @@ export function guardWith<Req extends IncomingMessage>(
   knownOptions(owner, options, ['timeoutMs', 'trustPeers', 'caller'])
   checkInbound(options)
   const callerOf = functionOption('caller', options.caller ?? defaultCaller)
-  const call = middleware((request, context) => exchangeOf(request)!.run(context))
+  const call = middleware<Req, void>(proceed)
 
   return (request, response, framework) => {
     const outer = exchangeOf(request)
@@ -58,9 +59,10 @@ function writeField(response: ServerResponse, name: string, value: string): void
 }
 
 /**
- * The context of the call that `request` is: its deadline, its signal, who calls. Within a chain that narrows the
- * deadline it is the narrowed one. Of a request that nothing protects it is a context without a deadline.
+ * The context of the call that `request` is: its deadline, its signal, who calls. Behind a chain that narrows the
+ * deadline it is the narrowed one. Once the request has been answered it is the current context, if there is one,
+ * and without one, or for a request that nothing protects, a context without a deadline.
  */
 export function contextOf(request: IncomingMessage): Context {
-  return exchangeOf(request)?.context ?? rootContext
+  return exchangeOf(request)?.context ?? defaultContext()
 }

@@ -1,0 +1,230 @@
+import { describe, expect, test } from 'vitest'
+import { adaptive } from './adaptive.ts'
+import { type ShedCall, type ShedTask, shedCall } from './call.ts'
+
+function watched(options: Parameters<typeof shedCall>[0] = {}): { call: ShedCall; told: string[] } {
+  const told: string[] = []
+  const task: ShedTask = {
+    run: () => told.push('run'),
+    refuse: (_call, refusal) => told.push(refusal),
+    gone: false,
+  }
+  return { call: shedCall(options, task), told }
+}
+
+describe('when nothing is in the way', () => {
+  test('a call begins at once', () => {
+    const shedder = adaptive()
+    const call = shedCall()
+    expect(shedder.offer(call, 0)).toBe('run')
+    expect(shedder.snapshot()).toMatchObject({ inFlight: 1, admitted: 1, queued: 0 })
+    call.success(5)
+    expect(shedder.snapshot().inFlight).toBe(0)
+  })
+
+  test('on a loop that has been busy it waits for the next poll', () => {
+    const shedder = adaptive()
+    expect(shedder.offer(shedCall(), 0, 6)).toBe('queued')
+    expect(shedder.offer(shedCall(), 0, 0)).toBe('queued')
+    expect(shedder.queued).toBe(2)
+    shedder.tend(1)
+    expect(shedder.next(1)).toBeDefined()
+    expect(shedder.next(1)).toBeDefined()
+    expect(shedder.next(1)).toBeUndefined()
+  })
+})
+
+describe('cold start, pauses and jumps of the clock', () => {
+  test('a thousand calls at the very first moment are not refused', () => {
+    const shedder = adaptive()
+    for (let i = 0; i < 1_000; i++) expect(['run', 'queued']).toContain(shedder.offer(shedCall(), 0, i / 50))
+  })
+
+  test('a clock that jumps by ten minutes, either way, refuses those who wait at most', () => {
+    for (const jump of [600_000, -600_000]) {
+      const shedder = adaptive()
+      let now = 1_000_000
+      for (let i = 0; i < 50; i++) shedder.offer(shedCall(), now, 10)
+      now += jump
+      for (let round = 0; round < 200; round++) {
+        now += 5
+        const call = shedCall()
+        const verdict = shedder.offer(call, now, 10)
+        expect(['run', 'queued']).toContain(verdict)
+        shedder.tend(now)
+        for (let next = shedder.next(now); next !== undefined; next = shedder.next(now)) next.success(now + 1)
+      }
+      expect(shedder.queued).toBe(0)
+      expect(shedder.isOverloaded(now)).toBe(false)
+      const refused = Object.values(shedder.snapshot().refused).reduce((a, b) => a + b)
+      expect(refused).toBeLessThanOrEqual(50)
+    }
+  })
+})
+
+describe('who is turned away', () => {
+  test('those that nobody waits for, and those whose time is up, are not begun', () => {
+    const shedder = adaptive()
+    const kept = watched()
+    const late = watched({ deadline: 15 })
+    let gone = false
+    const left = shedCall(
+      {},
+      {
+        run() {},
+        refuse() {},
+        get gone() {
+          return gone
+        },
+      },
+    )
+    for (const call of [left, late.call, kept.call]) expect(shedder.offer(call, 0, 10)).toBe('queued')
+    gone = true
+    shedder.tend(20)
+    expect(shedder.next(20)).toBe(kept.call)
+    expect(late.told).toEqual(['late'])
+    expect(shedder.snapshot().refused).toMatchObject({ gone: 1, late: 1 })
+    expect(shedder.offer(shedCall({ deadline: 20 }), 20)).toBe('late')
+  })
+
+  test('those who have waited too long, however calm it is', () => {
+    const shedder = adaptive({ burstWaitMs: 50, standingWaitMs: 10 })
+    const { call, told } = watched()
+    shedder.offer(call, 0, 10)
+    shedder.tend(50)
+    expect(told).toEqual([])
+    shedder.tend(51)
+    expect(told).toEqual(['expired'])
+  })
+
+  test('whoever comes when no more may wait', () => {
+    const shedder = adaptive({ maxQueued: 3 })
+    const verdicts = Array.from({ length: 5 }, () => shedder.offer(shedCall(), 0, 10))
+    expect(verdicts).toEqual(['queued', 'queued', 'queued', 'full', 'full'])
+  })
+
+  test('an expensive call before many cheap ones', () => {
+    const shedder = adaptive()
+    for (const [route, ms] of [
+      ['/cheap', 0.5],
+      ['/dear', 20],
+    ] as const) {
+      const call = shedCall({ route })
+      shedder.offer(call, 0)
+      call.success(ms)
+      shedder.learnCost(call, ms)
+    }
+    for (let i = 0; i < 80; i++) shedder.offer(shedCall({ route: '/cheap' }), 1, 10)
+    expect(shedder.offer(shedCall({ route: '/dear' }), 1, 10)).toBe('wait')
+    expect(shedder.offer(shedCall({ route: '/cheap' }), 1, 10)).toBe('queued')
+  })
+})
+
+/** Calls of 2 ms at `load` times what fits, for `ms`; a batch runs every 6 ms. Returns what was served. */
+function press(
+  shedder: ReturnType<typeof adaptive>,
+  from: number,
+  ms: number,
+  load: number,
+  attempt = 1,
+): number {
+  let served = 0
+  let due = 0
+  for (let now = from; now < from + ms; now += 6) {
+    for (due += 3 * load; due >= 1; due--) shedder.offer(shedCall({ attempt }, watched().call.task), now, 50)
+    shedder.tend(now)
+    for (let i = 0; i < 3; i++) {
+      const call = shedder.next(now + 2 * i)
+      if (call === undefined) break
+      shedder.learnCost(call, 2)
+      call.success(now + 2 * i + 2)
+      served++
+    }
+  }
+  return served
+}
+
+describe('a queue that stands', () => {
+  test('is found out in a few tens of milliseconds, kept short, and served from the new end', () => {
+    const shedder = adaptive()
+    press(shedder, 0, 600, 0.5)
+    expect(shedder.isOverloaded(600)).toBe(false)
+    press(shedder, 600, 120, 4)
+    expect(shedder.isOverloaded(720)).toBe(true)
+    expect(shedder.snapshot().standing).toEqual([false, true, false, false])
+    press(shedder, 720, 300, 4)
+    expect(shedder.snapshot().queuedWorkMs).toBeLessThanOrEqual(22)
+    expect(shedder.pressure(1_020)).toBeGreaterThan(0.8)
+    const newest = shedCall()
+    shedder.offer(newest, 1_021, 50)
+    expect(shedder.next(1_022)).toBe(newest)
+  })
+
+  test('goes as soon as a call finds nothing in its way', () => {
+    const shedder = adaptive()
+    press(shedder, 0, 600, 0.5)
+    press(shedder, 600, 300, 4)
+    for (let now = 900; shedder.queued > 0; now += 2) shedder.next(now)?.success(now + 2)
+    expect(shedder.offer(shedCall(), 1_000, 0)).toBe('run')
+    expect(shedder.snapshot().standing).toEqual([false, false, false, false])
+  })
+
+  test('of a class that matters less leaves the ones above it alone', () => {
+    const shedder = adaptive()
+    for (let now = 0; now < 1_000; now += 6) {
+      for (let i = 0; i < 12; i++) shedder.offer(shedCall({ criticality: 'sheddable' }), now, 50)
+      shedder.offer(shedCall({ criticality: 'critical' }), now, 50)
+      shedder.tend(now)
+      for (let i = 0; i < 3; i++) {
+        const call = shedder.next(now + 2 * i)
+        if (call === undefined) break
+        shedder.learnCost(call, 2)
+        call.success(now + 2 * i + 2)
+      }
+    }
+    expect(shedder.snapshot().standing).toEqual([false, false, false, true])
+  })
+})
+
+describe('live settings', () => {
+  test('switched off, those that wait are let go on and nobody else is seen', () => {
+    const shedder = adaptive()
+    const { call } = watched()
+    shedder.offer(call, 0, 10)
+    shedder.update({ mode: 'off' })
+    expect(shedder.offer(shedCall(), 1, 10)).toBe('run')
+    expect(shedder.hasRoom).toBe(true)
+    expect(shedder.next(1)).toBe(call)
+    expect(shedder.snapshot()).toMatchObject({ inFlight: 1, queued: 0 })
+  })
+
+  test('are checked, and changed together or not at all', () => {
+    expect(() => adaptive({ burstWaitMs: 10 })).toThrow(
+      'Expected `burstWaitMs` to be a number from 20 up, got 10',
+    )
+    expect(() => adaptive({ floorRatio: 0.5 })).toThrow('`floorRatio`')
+    expect(() => adaptive({ queue: 5 } as object)).toThrow('adaptive has no option `queue`')
+    const shedder = adaptive({ name: 'door' })
+    expect(() => shedder.update({ mode: 'off', minLimit: 0 })).toThrow('`minLimit`')
+    expect(shedder.snapshot()).toMatchObject({ mode: 'enforce', minLimit: 4 })
+    shedder.update({ minLimit: 10, standingWaitMs: 5, maxQueued: 7 })
+    expect(shedder.snapshot()).toMatchObject({ minLimit: 10, standingWaitMs: 5, maxQueued: 7 })
+    expect(shedder).toMatchObject({ kind: 'adaptive', name: 'door' })
+  })
+
+  test('a reset forgets what was learnt', () => {
+    const shedder = adaptive()
+    press(shedder, 0, 2_000, 2)
+    shedder.exempt()
+    shedder.reset()
+    expect(shedder.snapshot()).toMatchObject({
+      admitted: 0,
+      exempt: 0,
+      limit: Infinity,
+      limitReason: 'unknown',
+      demand: 0,
+      drainRate: 1,
+      routes: {},
+    })
+  })
+})

@@ -1,0 +1,54 @@
+import { expect, test } from 'vitest'
+import { DrainRate } from './drain-rate.ts'
+
+function run(rate: DrainRate, from: number, ms: number, perStep: number): number {
+  for (let now = from; now < from + ms; now += 5) {
+    rate.started(perStep / 2)
+    rate.started(perStep / 2)
+    rate.measure(now + 5)
+  }
+  return from + ms
+}
+
+test('the first measurement of a queue replaces whatever was known', () => {
+  const rate = new DrainRate()
+  expect(rate.perMs).toBe(1)
+  rate.restart(1_000)
+  run(rate, 1_000, 5, 0.25)
+  expect(rate.perMs).toBeCloseTo(0.05)
+})
+
+test('is the plain mean at first, and that of the last 200 ms later', () => {
+  const rate = new DrainRate()
+  rate.restart(0)
+  let now = run(rate, 0, 50, 5)
+  now = run(rate, now, 50, 2.5)
+  expect(rate.perMs).toBeCloseTo(0.75)
+  now = run(rate, now, 1_000, 2.5)
+  expect(rate.perMs).toBeCloseTo(0.5, 1)
+})
+
+test('is known once it has been measured for long enough, over more than a few calls', () => {
+  const rate = new DrainRate()
+  rate.restart(0)
+  rate.started(2)
+  rate.measure(40)
+  expect(rate.isKnown(30, 40)).toBe(false)
+  run(rate, 40, 20, 2)
+  expect(rate.isKnown(30, 60)).toBe(true)
+  expect(rate.isKnown(100, 60)).toBe(false)
+  rate.restart(60)
+  expect(rate.isKnown(0, 61)).toBe(false)
+})
+
+test('is never nothing, and a clock that goes backwards starts it anew', () => {
+  const rate = new DrainRate()
+  rate.restart(1_000)
+  for (let now = 1_000; now < 10_000; now += 10) rate.measure(now)
+  expect(rate.perMs).toBeGreaterThan(0)
+  rate.started(5)
+  rate.measure(500)
+  expect(rate.isKnown(0, 510)).toBe(false)
+  rate.reset()
+  expect(rate.perMs).toBe(1)
+})

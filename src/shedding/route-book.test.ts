@@ -1,0 +1,74 @@
+import { describe, expect, test } from 'vitest'
+import { RouteBook } from './route-book.ts'
+
+test('costs: the first is believed, later ones are averaged, none is nothing', () => {
+  const route = new RouteBook().get('/')
+  expect(route.costMs).toBe(0.1)
+  route.learnCost(20)
+  expect(route.costMs).toBe(20)
+  route.learnCost(10)
+  expect(route.costMs).toBe(19)
+  for (let i = 0; i < 500; i++) route.learnCost(0)
+  expect(route.costMs).toBe(0.01)
+})
+
+describe('the time of an undisturbed call', () => {
+  const known = () => {
+    const route = new RouteBook().get('/')
+    for (let i = 0; i < 10; i++) route.learnTime(20)
+    return route
+  }
+
+  test('is the mean of the first ten', () => {
+    const route = new RouteBook().get('/')
+    for (let i = 0; i < 9; i++) route.learnTime(20)
+    route.closeWindow(100, false)
+    expect(route.baseMs).toBeNaN()
+    route.learnTime(30)
+    expect(route.baseMs).toBe(21)
+  })
+
+  test('follows calls that got faster', () => {
+    const route = known()
+    for (let window = 0; window < 20; window++) {
+      route.learnTime(5)
+      route.closeWindow(100, true)
+    }
+    expect(route.baseMs).toBeLessThan(5.1)
+  })
+
+  test('follows calls that got slower by 2 % a second at most, and not at all while they are held', () => {
+    const route = known()
+    for (let window = 0; window < 10; window++) {
+      route.learnTime(1_000)
+      route.closeWindow(100, false)
+    }
+    expect(route.baseMs).toBeGreaterThan(20.3)
+    expect(route.baseMs).toBeLessThan(20.5)
+    const { baseMs } = route
+    route.learnTime(1_000)
+    route.closeWindow(100, true)
+    expect(route.baseMs).toBe(baseMs)
+  })
+
+  test('a window without calls changes nothing', () => {
+    const route = known()
+    route.closeWindow(100, false)
+    const { baseMs } = route
+    route.closeWindow(100, false)
+    expect(route.baseMs).toBe(baseMs)
+  })
+})
+
+test('past 256 routes all others are one', () => {
+  const book = new RouteBook()
+  for (let i = 0; i < 5_000; i++) book.get(`/${i}`).learnCost(i)
+  expect(book.size).toBeLessThanOrEqual(257)
+  expect(book.get('/9999')).toBe(book.get('/8888'))
+  expect(book.get('/5')).not.toBe(book.get('/9999'))
+  expect(book.get('/5').costMs).toBe(5)
+  expect(book.snapshot()['/5']).toMatchObject({ costMs: 5 })
+  book.reset()
+  expect(book.size).toBe(0)
+  expect(book.get('/9999').costMs).toBe(0.1)
+})

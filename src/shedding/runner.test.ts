@@ -1,0 +1,221 @@
+import { describe, expect, test } from 'vitest'
+import { runnerLoop } from '../../test/support/overload.ts'
+import { eventLoop } from '../testing/event-loop.ts'
+import { adaptive } from './adaptive.ts'
+import { type ShedCall, type ShedTask, shedCall } from './call.ts'
+import { fixed } from './fixed.ts'
+import { runnerOf } from './runner.ts'
+import type { Shedder } from './shedder.ts'
+
+const start = 1_000_000
+
+function desk(shedder: Shedder = adaptive()) {
+  const loop = eventLoop({ turnMs: 0 })
+  const trace: string[] = []
+  const runner = runnerOf(shedder, runnerLoop(loop))
+  const note = (what: string) => trace.push(`${what} ${loop.now() - start}`)
+  /** A call that keeps the loop for `ms` and is then over, unless `work` has other plans. */
+  const submit = (name: string, ms: number, work?: (call: ShedCall) => void): void => {
+    const task: ShedTask = {
+      run: call => {
+        note(name)
+        loop.burn(ms)
+        if (work === undefined) call.success(loop.now())
+        else work(call)
+      },
+      refuse: (_call, refusal) => note(`${name} ${refusal}`),
+      gone: false,
+    }
+    runner.submit(shedCall({}, task))
+  }
+  return { loop, runner, trace, note, submit, shedder }
+}
+
+describe('when there is time', () => {
+  test('a call runs where it comes, and no turn of the loop is added', () => {
+    const { loop, trace, submit } = desk()
+    let immediates = 0
+    const { setImmediate } = loop
+    loop.setImmediate = callback => {
+      immediates++
+      setImmediate.call(loop, callback)
+    }
+    for (let i = 0; i < 100; i++) loop.readable(start + 10 * i, () => submit(`${i}`, 2))
+    loop.run(start + 2_000)
+    expect(trace).toHaveLength(100)
+    expect(trace[7]).toBe('7 70')
+    expect(immediates).toBe(0)
+  })
+})
+
+describe('when there is not', () => {
+  test('a batch of a few milliseconds runs between two polls, one call for each immediate', () => {
+    const { loop, trace, note, submit } = desk()
+    for (let i = 0; i < 8; i++) loop.readable(start, () => submit(`${i}`, 2))
+    loop.readable(start + 1, () => note('read'))
+    loop.readable(start + 11, () => note('read'))
+    loop.run(start + 100)
+    // Three run where they come; the loop has then been busy for longer than 5 ms.
+    expect(trace.slice(0, 3)).toEqual(['0 0', '1 2', '2 4'])
+    // Each batch ends with the call that fills 5 ms.
+    expect(trace.slice(3)).toEqual(['3 6', '4 8', '5 10', 'read 12', 'read 12', '6 12', '7 14'])
+  })
+
+  test('what a handler does on its ticks counts as its own, for the batch and for its cost', () => {
+    const { loop, trace, submit, shedder } = desk()
+    loop.readable(start, () => loop.burn(6))
+    for (let i = 0; i < 8; i++) {
+      loop.readable(start, () => {
+        submit(`${i}`, 0, call => {
+          loop.nextTick(() => {
+            loop.burn(3)
+            call.success(loop.now())
+          })
+        })
+      })
+    }
+    loop.run(start + 100)
+    // What the loop did first shows only once a request has been read.
+    expect(trace.slice(-3)).toEqual(['5 21', '6 24', '7 27'])
+    const { routes } = (shedder as ReturnType<typeof adaptive>).snapshot()
+    expect(routes['']!.costMs).toBeCloseTo(3)
+  })
+
+  test('a handler that throws takes nobody else with it', () => {
+    const { loop, trace, submit, shedder } = desk()
+    loop.readable(start, () => submit('first', 6))
+    for (let i = 0; i < 3; i++) {
+      loop.readable(start, () => {
+        submit(`${i}`, 1, call => {
+          call.ignore(loop.now())
+          if (i === 1) throw new Error('broken')
+        })
+      })
+    }
+    // A process that listens for uncaught exceptions goes on with the next immediate.
+    let thrown = 0
+    const { setImmediate } = loop
+    loop.setImmediate = callback => {
+      setImmediate.call(loop, () => {
+        try {
+          callback()
+        } catch {
+          thrown++
+        }
+      })
+    }
+    loop.run(start + 100)
+    expect(thrown).toBe(1)
+    expect(trace).toEqual(['first 0', '0 6', '1 7', '2 8'])
+    expect(shedder.snapshot()).toMatchObject({ inFlight: 0, queued: 0 })
+  })
+
+  test('waiting for room: a call that ends lets the next one begin, and nobody waits for ever', () => {
+    const shedder = adaptive()
+    const { loop, trace, submit } = desk(shedder)
+    const open: ShedCall[] = []
+    // The limit that a dependency of four places, 100 ms each, teaches.
+    ;(shedder as unknown as { knee: { limit: number } }).knee.limit = 4
+    for (let i = 0; i < 6; i++) loop.readable(start, () => submit(`${i}`, 0, call => open.push(call)))
+    loop.setTimeout(() => open.shift()!.success(loop.now()), 20)
+    loop.run(start + 500)
+    expect(trace).toEqual(['0 0', '1 0', '2 0', '3 0', '4 20', expect.stringMatching(/^5 expired 10\d/)])
+  })
+})
+
+describe('new connections', () => {
+  /** Twenty requests on connections of their own, all there from the start, while a long call has the loop. */
+  function churn(told: boolean): number[] {
+    const { loop, runner, trace, submit } = desk()
+    loop.readable(start, () => submit('long', 8))
+    for (let i = 0; i < 20; i++) {
+      loop.connect(start, () => {
+        if (told) runner.connected()
+        loop.readable(loop.now(), () => submit(`${i}`, 2))
+      })
+    }
+    loop.run(start + 500)
+    return trace.map(line => Number(line.split(' ')[1]))
+  }
+
+  test('are taken in before handlers have the loop again', () => {
+    const { loop, runner, trace, submit } = desk()
+    const seen: number[] = []
+    loop.readable(start, () => submit('long', 8))
+    for (let i = 0; i < 20; i++) {
+      loop.connect(start, () => {
+        runner.connected()
+        loop.readable(loop.now(), () => {
+          seen.push(loop.now() - start)
+          submit(`${i}`, 2)
+        })
+      })
+    }
+    loop.run(start + 500)
+    expect(seen).toHaveLength(20)
+    expect(Math.max(...seen)).toBe(8)
+    expect(trace).toHaveLength(21)
+  })
+
+  test('without that the last of them would have waited for all handlers before it', () => {
+    expect(churn(true)).toHaveLength(21)
+    expect(churn(false)).toHaveLength(21)
+  })
+
+  test('do not keep handlers from running for ever', () => {
+    const { loop, runner, trace, submit } = desk()
+    loop.readable(start, () => submit('long', 8))
+    loop.readable(start, () => submit('waits', 2))
+    const flood = (): void => {
+      runner.connected()
+      loop.burn(0.1)
+      loop.connect(loop.now(), flood)
+    }
+    loop.connect(start, flood)
+    loop.run(start + 200)
+    expect(trace).toHaveLength(2)
+    expect(Number(trace[1]!.split(' ')[1])).toBeLessThan(40)
+  })
+})
+
+test('shedders without a queue are asked and obeyed', () => {
+  const { loop, trace, submit } = desk(fixed({ limit: 2 }))
+  for (let i = 0; i < 3; i++) submit(`${i}`, 0, () => {})
+  loop.run(start + 10)
+  expect(trace).toEqual(['0 0', '1 0', '2 limit 0'])
+})
+
+test('there is one runner for a shedder, whoever asks', () => {
+  const shedder = adaptive()
+  expect(runnerOf(shedder)).toBe(runnerOf(shedder))
+  expect(runnerOf(adaptive())).not.toBe(runnerOf(shedder))
+})
+
+test('runs on the real loop', async () => {
+  const shedder = adaptive()
+  const runner = runnerOf(shedder)
+  let ran = 0
+  let told = 0
+  await new Promise<void>(resolve => {
+    const tell = (): void => {
+      if (++told === 30) resolve()
+    }
+    for (let i = 0; i < 30; i++) {
+      const task: ShedTask = {
+        run: call => {
+          const until = performance.now() + 1
+          while (performance.now() < until);
+          ran++
+          call.success(performance.now())
+          tell()
+        },
+        // On a machine that is busy with other things some may have waited too long.
+        refuse: tell,
+        gone: false,
+      }
+      runner.submit(shedCall({}, task))
+    }
+  })
+  expect(ran).toBeGreaterThan(4)
+  expect(shedder.snapshot()).toMatchObject({ inFlight: 0, queued: 0, admitted: ran })
+})
