@@ -51,7 +51,12 @@ export function collectAnswerFields(context: Context): {
   return { context: context.with(key, notes), fields: notes.fields }
 }
 
-/** @internal The same for transports that write each field when it is added, the whole of its value each time. */
+/** @internal A context whose answer is not the caller's: what is said about it stays with it. */
+export function separateAnswerFields(context: Context): Context {
+  return context.with(key, new Notes(undefined))
+}
+
+/** @internal Like `collectAnswerFields`, for transports that write each field when it is added, the whole of its value each time. */
 export function writeAnswerFields(context: Context, write: (name: string, value: string) => void): Context {
   return context.with(key, new Notes(write))
 }

@@ -70,9 +70,13 @@ export function describe(
 function assemble(parts: readonly Part[]): Protection<any, any> {
   const protect = (handler: Handler<any, any>): Call<any, any> => {
     const wrapped = wrapAll(parts, handler)
+    // A row of gates has a frame, which lets go of what the call held on to. What begins otherwise is given one,
+    // but only where it is needed: under a context that nobody will close.
+    const framed = parts[0] !== undefined && 'gate' in parts[0] ? wrapped : fuse([], wrapped)
     return (request?: unknown, context = defaultContext()) => {
+      const { loose, endless } = context.scope
       try {
-        return wrapped(request, context)
+        return loose && !endless ? framed(request, context) : wrapped(request, context)
       } catch (error) {
         // A frame never throws, but a row may begin with a layer that does.
         return Promise.reject(error)

@@ -9,7 +9,12 @@
  * module has a fallback, time for that is kept of the page's.
  */
 import { callWithin } from '../core/ambient.ts'
-import { collectAnswerFields, type DegradedPart, degradedParts, markDegraded } from '../core/answer-fields.ts'
+import {
+  type DegradedPart,
+  degradedParts,
+  markDegraded,
+  separateAnswerFields,
+} from '../core/answer-fields.ts'
 import { chain } from '../core/chain.ts'
 import { type Context, openContext } from '../core/context.ts'
 import type { Call, Handler } from '../core/handler.ts'
@@ -150,7 +155,7 @@ class Page implements Mechanism<Limits, AssembleSnapshot> {
     try {
       const outcomes = await Promise.all(
         this.slots.map(async (slot): Promise<Outcome> => {
-          const own = collectAnswerFields(context).context
+          const own = separateAnswerFields(context)
           try {
             const work = attempt(() => callWithin(own, slot.handler, request))
             return { value: await settleWithin(context, work), parts: degradedParts(own) }

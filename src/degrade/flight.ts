@@ -1,5 +1,5 @@
 import { callWithin } from '../core/ambient.ts'
-import { collectAnswerFields, passAnswerFields } from '../core/answer-fields.ts'
+import { passAnswerFields, separateAnswerFields } from '../core/answer-fields.ts'
 import type { Context } from '../core/context.ts'
 import type { Handler } from '../core/handler.ts'
 import { cancelled, deadlineExceeded } from '../core/rejection.ts'
@@ -40,7 +40,7 @@ export class Flight<Res> {
     )
     // What is said about the answer is kept here and passed on to each caller; the first one's answer may be sent
     // before the flight lands.
-    this.context = collectAnswerFields(first.within(this.scope)).context
+    this.context = separateAnswerFields(first.within(this.scope))
     this.over = over
     this.waiting = 0
     this.landed = false

@@ -1,5 +1,5 @@
 import { callWithin } from '../core/ambient.ts'
-import { collectAnswerFields } from '../core/answer-fields.ts'
+import { separateAnswerFields } from '../core/answer-fields.ts'
 import type { Context } from '../core/context.ts'
 import { deadlineExceeded } from '../core/rejection.ts'
 import { Scope } from '../core/scope.ts'
@@ -38,7 +38,7 @@ export class Refresher {
     const expiry = () => deadlineExceeded(this.policy, true, `after ${timeoutMs} ms in the background`)
     const scope = new Scope(clock, undefined, clock.now() + timeoutMs, expiry, undefined)
     // What it says about an answer is about nobody's.
-    const { context } = collectAnswerFields(caller.within(scope))
+    const context = separateAnswerFields(caller.within(scope))
     const done = (): void => {
       this.running.delete(key)
       scope.close()

@@ -25,15 +25,17 @@ interface Held {
 
 /** Places without a line in front of them: a plain gate. */
 export function slotGate<Req>(name: string, until: HoldUntil, select: Select<Req>): Protection<Req> {
-  return gate<Req, Held>({
+  return gate<Req, Slots>({
     kind: 'bulkhead',
     name,
     until,
     admit(request, context, now) {
       const slots = select(request, context, now)
-      return slots.take() ? { slots, startedAt: now } : slots.full()
+      return slots.take() ? slots : slots.full()
     },
-    settle: giveBack,
+    settle(slots, _outcome, now) {
+      slots.release(now)
+    },
   })
 }
 
@@ -60,11 +62,6 @@ export function slotQueue<Req>(name: string, until: HoldUntil, select: Select<Re
       return callAfter(turn, () => taken.run(slots, held, request, context))
     }
   })
-}
-
-function giveBack({ slots, startedAt }: Held, outcome: Outcome, now: number): void {
-  const says = outcome !== 'refused' && outcome !== 'cancelled'
-  slots.release(now, says ? now - startedAt : undefined)
 }
 
 /** Holds a place that has been taken already, from the start of the work to its end. */
@@ -98,8 +95,9 @@ class TakenGate implements Gate<unknown, Held> {
     return { slots, startedAt: now }
   }
 
-  settle(held: Held, outcome: Outcome, now: number): void {
-    giveBack(held, outcome, now)
+  settle({ slots, startedAt }: Held, outcome: Outcome, now: number): void {
+    const tells = outcome !== 'refused' && outcome !== 'cancelled'
+    slots.release(now, tells ? now - startedAt : undefined)
   }
 }
 

@@ -34,7 +34,7 @@ export interface SlotsSnapshot extends Required<PlacesOptions> {
   readonly dropped: number
   /** Calls whose caller went away, or whose deadline came, while they waited. */
   readonly left: number
-  /** What a call takes, in milliseconds; 0 before the first has come back. */
+  /** What a call takes, in milliseconds; 0 before the first has come back, and where nobody can wait. */
   readonly serviceMs: number
 }
 
@@ -138,7 +138,7 @@ export class Slots implements Mechanism<PlacesOptions, SlotsSnapshot> {
 
   /** Gives a place back. `tookMs` is left out where it says nothing about how long a call takes. */
   release(now: number, tookMs?: number): void {
-    if (tookMs !== undefined) this.measure(tookMs)
+    if (tookMs !== undefined && this.queues) this.measure(tookMs)
     this.handOver(now)
   }
 
