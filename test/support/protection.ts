@@ -235,7 +235,7 @@ export function describeProtection(name: string, build: Build): void {
       expect(headers['access-control-allow-origin']).toBe('*')
       expect(headers['cache-control']).toBe('no-store')
       expect(headers['content-encoding']).toBeUndefined()
-      expect(headers['etag']).toBeUndefined()
+      expect(headers.etag).toBeUndefined()
     })
 
     it('cuts off a response whose head has been sent when the deadline passes', async () => {
@@ -437,7 +437,7 @@ export function describeProtection(name: string, build: Build): void {
       expect(answer.headers['x-late']).toBeUndefined()
       const refused = await client.ask('GET', '/', { 'x-refuse': '1' }).answer()
       expect(refused.status).toBe(503)
-      expect(refused.headers['ratelimit']).toContain('"a";r=1')
+      expect(refused.headers.ratelimit).toContain('"a";r=1')
     })
 
     it('runs the handler once, however often a middleware calls next()', async () => {
