@@ -217,3 +217,20 @@ export interface Figures {
 }
 
 export { quantile }
+
+/** What reading and refusing a request costs, and what serving one does, in milliseconds of the loop. */
+const refuseMs = 0.02
+export const loopMs: Readonly<Record<HandlerName, number>> = {
+  cpu: 2.02,
+  mixed: 1.02,
+  pool: 0.07,
+  costMix: 1.97,
+  deferred: 2.02,
+  post: 1.32,
+}
+
+/** The goodput that is left once all others have been refused. */
+export function possible(name: HandlerName, load: number): number {
+  if (name === 'pool') return 1
+  return 1 - ((load - 1) * refuseMs) / loopMs[name]
+}
