@@ -1,5 +1,5 @@
 /** The middle value; of an even number of values, the mean of the two in the middle. */
-export function median(values: readonly number[]): number {
+function median(values: readonly number[]): number {
   if (values.length === 0) throw new RangeError('Expected at least one value')
   const sorted = values.toSorted((a, b) => a - b)
   const upper = sorted.length >> 1

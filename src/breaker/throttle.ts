@@ -11,7 +11,7 @@
  *
  * The book counts a rejected call in full (`rejectWeight` 1, and no bound on the rejection). Then nothing gets
  * through a total outage that could notice its end, and the rejections that it made hold the throttle shut for
- * several windows: 53 s at 1,000 calls a second and a window of 10 s, where the settings here need 4 s. And while
+ * several windows: a minute at 1,000 calls a second and a window of 10 s, where the settings here need 4 s. And while
  * the window is still full of good calls from before the outage it reacts late; hence the second, short look.
  * `docs/breaker.md` has the figures.
  */

@@ -186,6 +186,19 @@ describe('ending', () => {
     expect(late?.signal.aborted).toBe(true)
   })
 
+  it('leaves nothing hooked up further out when it was the last to need it', async () => {
+    const source = new AbortController()
+    const outer = openContext({ clock, signal: source.signal, timeoutMs: 60_000 })
+    const middle = openContext({ parent: outer.context, timeoutMs: 50_000 })
+    const inner = openContext({ parent: middle.context, timeoutMs: 10 })
+    inner.context.signal
+    expect(clock.armed).toBe(3)
+    await clock.advance(10)
+    expect(inner.context.ended).toBe(true)
+    expect(clock.armed).toBe(0)
+    expect(getEventListeners(source.signal, 'abort')).toHaveLength(0)
+  })
+
   it('counts once, however often it comes', () => {
     const parent = open()
     const child = open(parent)

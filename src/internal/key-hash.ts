@@ -1,9 +1,9 @@
 /**
- * HalfSipHash-1-3 with 64 bits of output (Aumasson and Bernstein, SipHash, 2012; the 32-bit variant that Linux uses
- * for its hash tables), over the UTF-16 units of a string, two to a word.
+ * Marvin32 (Niels Ferguson; the string hash of .NET), over the UTF-16 units of a string, two to a word.
  *
- *   v0..v3   state, from the secret k0, k1
- *   word     one round each; then a last word with the odd unit and the length; then three rounds for each half
+ *   p0, p1   64 bits of state, at first the secret
+ *   mix      p1 ^= p0, p0 = p0 <<< 20 + p1, p1 = p1 <<< 9 ^ p0, p0 = p0 <<< 27 + p1, p1 <<<= 19
+ *   word     p0 += word, then mix; at the end a last word that holds the odd unit and a mark, and one more mix
  *
  * The secret matters: a table whose hash can be computed outside lets a stranger choose keys that meet in one place.
  */
@@ -16,71 +16,45 @@ export type Fingerprint = number
 
 /** Hashes strings under a secret of its own. */
 export class KeyHash {
-  private readonly k0: number
-  private readonly k1: number
+  private readonly p0: number
+  private readonly p1: number
 
-  /** @param seed only for tests that need the same layout every time. @default random */
-  constructor(seed?: readonly [number, number]) {
-    const [k0, k1] = seed ?? crypto.getRandomValues(new Uint32Array(2))
-    this.k0 = k0! | 0
-    this.k1 = k1! | 0
+  /** @param secret only for tests that need the same hash every time. @default random */
+  constructor(secret?: readonly [number, number]) {
+    const [p0, p1] = secret ?? crypto.getRandomValues(new Uint32Array(2))
+    this.p0 = p0! | 0
+    this.p1 = p1! | 0
   }
 
   of(key: string): Fingerprint {
-    const length = key.length
-    const head = length > MAX_HASHED_UNITS ? MAX_HASHED_UNITS >> 1 : length & ~1
-    let v0 = this.k0
-    let v1 = this.k1 ^ 0xee
-    let v2 = this.k0 ^ 0x6c796765
-    let v3 = this.k1 ^ 0x74656462
-    let i = 0
-    let end = head
-    for (;;) {
-      while (i < end) {
-        const word = key.charCodeAt(i) | (key.charCodeAt(i + 1) << 16)
-        i += 2
-        v3 ^= word
-        v0 = (v0 + v1) | 0
-        v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0
-        v0 = (v0 << 16) | (v0 >>> 16)
-        v2 = (v2 + v3) | 0
-        v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2
-        v0 = (v0 + v3) | 0
-        v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0
-        v2 = (v2 + v1) | 0
-        v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2
-        v2 = (v2 << 16) | (v2 >>> 16)
-        v0 ^= word
-      }
-      if (length <= MAX_HASHED_UNITS || i === length) break
-      i = length - (MAX_HASHED_UNITS >> 1)
-      end = length
+    if (key.length > MAX_HASHED_UNITS) key = abridged(key)
+    let { p0, p1 } = this
+    const even = key.length & ~1
+    for (let i = 0; i < even; i += 2) {
+      p0 = (p0 + (key.charCodeAt(i) | (key.charCodeAt(i + 1) << 16))) | 0
+      p1 ^= p0
+      p0 = (((p0 << 20) | (p0 >>> 12)) + p1) | 0
+      p1 = ((p1 << 9) | (p1 >>> 23)) ^ p0
+      p0 = (((p0 << 27) | (p0 >>> 5)) + p1) | 0
+      p1 = (p1 << 19) | (p1 >>> 13)
     }
-    let word = (length << 16) | (i < length ? key.charCodeAt(i) : 0)
-    if (length > 0xffff) word ^= length >>> 16
-    v3 ^= word
-    let low = 0
-    // Seven rounds: one for the last word, three before the first half is read, three before the second.
-    for (let round = 0; round < 7; round++) {
-      v0 = (v0 + v1) | 0
-      v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0
-      v0 = (v0 << 16) | (v0 >>> 16)
-      v2 = (v2 + v3) | 0
-      v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2
-      v0 = (v0 + v3) | 0
-      v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0
-      v2 = (v2 + v1) | 0
-      v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2
-      v2 = (v2 << 16) | (v2 >>> 16)
-      if (round === 0) {
-        v0 ^= word
-        v2 ^= 0xee
-      } else if (round === 3) {
-        low = (v1 ^ v3) >>> 0
-        v1 ^= 0xdd
-      }
-    }
-    const high = ((v1 ^ v3) >>> 11) * 4294967296
-    return high + low || 1
+    p0 = (p0 + (even < key.length ? key.charCodeAt(even) | 0x80_0000 : 0x80)) | 0
+    p1 ^= p0
+    p0 = (((p0 << 20) | (p0 >>> 12)) + p1) | 0
+    p1 = ((p1 << 9) | (p1 >>> 23)) ^ p0
+    p0 = (((p0 << 27) | (p0 >>> 5)) + p1) | 0
+    p1 = (p1 << 19) | (p1 >>> 13)
+    p1 ^= p0
+    p0 = (((p0 << 20) | (p0 >>> 12)) + p1) | 0
+    p1 = ((p1 << 9) | (p1 >>> 23)) ^ p0
+    p0 = (((p0 << 27) | (p0 >>> 5)) + p1) | 0
+    p1 = (p1 << 19) | (p1 >>> 13)
+    return (p1 >>> 11) * 4294967296 + (p0 >>> 0) || 1
   }
+}
+
+/** What a very long key counts by; longer than any key that counts by itself. */
+function abridged(key: string): string {
+  const half = MAX_HASHED_UNITS / 2
+  return `${key.slice(0, half)}${key.slice(-half)}${key.length}`
 }

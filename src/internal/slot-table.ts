@@ -33,6 +33,8 @@ export class SlotTable {
   readonly hash: KeyHash
   private readonly stride: number
   private readonly windows: number
+  /** Windows for each of the values of 32 bits. */
+  private readonly perBit: number
   private readonly sharedRows: number
 
   /**
@@ -45,6 +47,7 @@ export class SlotTable {
     this.hash = hash
     this.stride = width + 1
     this.windows = Math.max(2, Math.ceil((maxKeys * HEADROOM) / WAYS))
+    this.perBit = this.windows / TWO_32
     this.sharedRows = Math.max(4, Math.ceil(maxKeys / 64))
     this.cells = new Float64Array((this.windows * WAYS + this.sharedRows) * this.stride)
     this.reused = 0
@@ -55,11 +58,15 @@ export class SlotTable {
   /** The key's row, or -1. */
   find(print: Fingerprint): number {
     const { cells, stride } = this
-    const span = WAYS * stride
-    let row = this.first(print) * span
-    for (const end = row + span; row < end; row += stride) if (cells[row] === print) return row + 1
-    row = this.second(print) * span
-    for (const end = row + span; row < end; row += stride) if (cells[row] === print) return row + 1
+    let row = Math.floor((print >>> 0) * this.perBit) * WAYS * stride
+    for (const end = row + WAYS * stride; row < end; row += stride) if (cells[row] === print) return row + 1
+    return this.findSecond(print)
+  }
+
+  private findSecond(print: Fingerprint): number {
+    const { cells, stride } = this
+    let row = this.second(print) * WAYS * stride
+    for (const end = row + WAYS * stride; row < end; row += stride) if (cells[row] === print) return row + 1
     return -1
   }
 
@@ -120,13 +127,13 @@ export class SlotTable {
   }
 
   private first(print: Fingerprint): number {
-    return Math.floor(((print >>> 0) * this.windows) / TWO_32)
+    return Math.floor((print >>> 0) * this.perBit)
   }
 
   /** From the bits that `first` uses least, so that keys that share one window do not share the other. */
   private second(print: Fingerprint): number {
     const high = (print - (print >>> 0)) / TWO_32
-    return Math.floor(((((high << 11) | (print & 0x7ff)) >>> 0) * this.windows) / TWO_32)
+    return Math.floor((((high << 11) | (print & 0x7ff)) >>> 0) * this.perBit)
   }
 
   private idleIn(window: number, now: number): number {

@@ -4,7 +4,7 @@ import type { Ending, Watcher } from '../core/scope.ts'
 import { type Deferred, defer } from './deferred.ts'
 
 /** Somebody in a line. Who stops waiting leaves it at once, from wherever in it he stands. */
-export class Waiter<T> implements Watcher {
+class Waiter<T> implements Watcher {
   readonly cost: number
   /** When the waiter joined. */
   readonly since: number

@@ -73,7 +73,7 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
   private allowed: number
   private denied: number
   private never: number
-  private lastKey: string
+  private lastKey: string | undefined
   private lastPrint: Fingerprint
 
   /** @param own the options that are not common to all, which are the ones that `update` can change */
@@ -106,53 +106,53 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
   }
 
   take(key: string, cost: number = 1, now: number = this.clock.now()): Decision {
-    checkKey(key)
-    checkCost(cost)
-    const { rule, table, scale } = this
-    const t = scale.read(now)
-    const print = this.printOf(key)
-    const own = table.find(print)
-    const from = own < 0 ? table.shared(print) : own
-    const wait = this.waitFor(print, from, cost, t)
-    if (wait > 0) {
-      this.denied++
-      if (wait === Infinity) this.never++
-      return this.decide(from, wait, print, t)
+    if (key !== this.lastKey) this.rehash(key)
+    if (cost !== 1) checkCost(cost)
+    const { rule, table } = this
+    const { cells } = table
+    const t = this.scale.read(now)
+    const print = this.lastPrint
+    let at = table.find(print)
+    const owned = at >= 0
+    if (!owned) at = table.shared(print)
+    const wait = cost > rule.limit ? Infinity : rule.wait(cells, at, cost, t)
+    if (wait > 0 || cost === 0 || this.blocks.count > 0) {
+      const decision = this.judge(at, cost, wait, t)
+      if (!decision.allowed || cost === 0) return this.counted(decision)
     }
+    if (!owned) at = rowFor(table, rule, print, t)
+    rule.add(cells, at, cost, t)
     this.allowed++
-    if (cost === 0) return this.decide(from, 0, print, t)
-    const to = own < 0 ? rowFor(table, rule, print, t) : own
-    rule.add(table.cells, to, cost, t)
-    return this.decide(to, 0, print, t)
+    return this.grant(at, t)
   }
 
   peek(key: string, cost: number = 1, now: number = this.clock.now()): Decision {
-    checkKey(key)
+    if (key !== this.lastKey) this.rehash(key)
     checkCost(cost)
+    const { rule, table } = this
     const t = this.scale.read(now)
-    const print = this.printOf(key)
-    const own = this.table.find(print)
-    const from = own < 0 ? this.table.shared(print) : own
-    return this.decide(from, this.waitFor(print, from, cost, t), print, t)
+    const own = table.find(this.lastPrint)
+    const at = own < 0 ? table.shared(this.lastPrint) : own
+    return this.judge(at, cost, cost > rule.limit ? Infinity : rule.wait(table.cells, at, cost, t), t)
   }
 
   refund(key: string, cost: number, now: number = this.clock.now(), takenAt: number = now): void {
-    checkKey(key)
+    if (key !== this.lastKey) this.rehash(key)
     checkCost(cost)
     const { table, scale } = this
     const t = scale.read(now)
-    const print = this.printOf(key)
+    const print = this.lastPrint
     const own = table.find(print)
     const at = own < 0 ? table.shared(print) : own
     if (table.cells[at]! > t) this.rule.give(table.cells, at, cost, t, scale.past(takenAt))
   }
 
   charge(key: string, cost: number, now: number = this.clock.now()): void {
-    checkKey(key)
+    if (key !== this.lastKey) this.rehash(key)
     checkCost(cost)
     const { table, rule } = this
     const t = this.scale.read(now)
-    const print = this.printOf(key)
+    const print = this.lastPrint
     const own = table.find(print)
     const at = own < 0 ? rowFor(table, rule, print, t) : own
     rule.add(table.cells, at, Math.min(cost, 2 * rule.limit), t)
@@ -214,42 +214,54 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
     this.never = 0
   }
 
-  /** The same key often comes several times in a row, and there may be only one. */
-  private printOf(key: string): Fingerprint {
-    if (key === this.lastKey) return this.lastPrint
-    const print = this.table.hash.of(key)
-    if (key.length <= MAX_HASHED_UNITS) {
-      this.lastKey = key
-      this.lastPrint = print
-    }
-    return print
+  /** Notes the fingerprint of a key: the same one often comes several times in a row, and there may be only one. */
+  private rehash(key: string): void {
+    checkKey(key)
+    this.lastKey = key.length <= MAX_HASHED_UNITS ? key : undefined
+    this.lastPrint = this.table.hash.of(key)
   }
 
-  /** Units until `cost` would be granted; 0 for now, `Infinity` for never. */
-  private waitFor(print: number, at: number, cost: number, now: number): number {
-    const { rule, blocks } = this
-    if (cost > rule.limit || rule.limit === 0) return Infinity
-    const wait = cost === 0 ? 0 : rule.wait(this.table.cells, at, cost, now)
-    const blocked = blocks.leftOf(print, now)
-    return wait > blocked ? wait : blocked
-  }
-
-  private decide(at: number, wait: number, print: number, now: number): Decision {
-    const { rule, scale, blocks } = this
-    const { cells } = this.table
-    const reset = cells[at]! - now
-    const blocked = blocks.leftOf(print, now)
+  /** The decision on the key of `lastPrint`, after what the rule says and before anything is taken. */
+  private judge(at: number, cost: number, wait: number, now: number): Decision {
+    const { rule, scale, table } = this
+    const blocked = this.blocks.leftOf(this.lastPrint, now)
+    if (cost === 0) wait = rule.limit === 0 ? Infinity : 0
+    const longest = wait > blocked ? wait : blocked
+    const reset = table.cells[at]! - now
     return {
-      allowed: wait <= 0,
+      allowed: longest <= 0,
       limit: rule.limit,
-      remaining: blocked > 0 ? 0 : rule.room(cells, at, now),
-      retryAfterMs: scale.ms(wait),
+      remaining: blocked > 0 ? 0 : rule.room(table.cells, at, now),
+      retryAfterMs: scale.ms(longest),
       resetAfterMs: scale.ms(reset > blocked ? reset : blocked),
       policy: this.name,
       source: 'local',
       shadowed: false,
       parts: undefined,
     }
+  }
+
+  /** The same for a grant that has been taken, which is all that most calls need. */
+  private grant(at: number, now: number): Decision {
+    const { rule, scale, table } = this
+    return {
+      allowed: true,
+      limit: rule.limit,
+      remaining: rule.room(table.cells, at, now),
+      retryAfterMs: 0,
+      resetAfterMs: scale.ms(table.cells[at]! - now),
+      policy: this.name,
+      source: 'local',
+      shadowed: false,
+      parts: undefined,
+    }
+  }
+
+  private counted(decision: Decision): Decision {
+    if (decision.allowed) this.allowed++
+    else this.denied++
+    if (decision.retryAfterMs === Infinity) this.never++
+    return decision
   }
 }
 

@@ -84,15 +84,23 @@ export class TimeScale {
   /** `now` in units. A reading that is older than an earlier one, or no number, counts as the latest. */
   read(now: number): number {
     const units = Math.floor((now - this.origin) * this.perMs + EPSILON)
-    if (units > this.latest) {
-      if (units > Number.MAX_SAFE_INTEGER) throw new RangeError(`Expected \`now\` to be a time, got ${now}`)
+    if (units > this.latest && units <= Number.MAX_SAFE_INTEGER) {
       this.latest = units
-      this.into = units % this.step
-    } else if (Number.isNaN(this.origin) && Number.isFinite(now)) {
-      this.origin = Math.floor(now / this.alignMs) * this.alignMs
-      return this.read(now)
+      if (this.step !== 1) this.into = units % this.step
+    } else if (!(units <= this.latest)) {
+      this.readOdd(now)
     }
     return this.latest - this.into
+  }
+
+  /** The first reading, or one that is no time. */
+  private readOdd(now: number): void {
+    if (now === Infinity || (Number.isFinite(now) && Number.isFinite(this.origin))) {
+      throw new RangeError(`Expected \`now\` to be a time, got ${now}`)
+    }
+    if (!Number.isFinite(now) || Number.isFinite(this.origin)) return
+    this.origin = Math.floor(now / this.alignMs) * this.alignMs
+    this.read(now)
   }
 
   /** A time that may be in the past, in units; moves nothing. */

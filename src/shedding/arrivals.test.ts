@@ -22,6 +22,14 @@ test('a class is measured with all that come before it, and not with those that 
   expect(arrivals.grainMs).toBeCloseTo(1)
 })
 
+test('an overload of a while ago is not one of now', () => {
+  const arrivals = new Arrivals()
+  const now = feed(arrivals, 0, 3_000, 0, 3)
+  expect(arrivals.exceed(1, 1.2)).toBe(true)
+  feed(arrivals, now, 300, 0, 1)
+  expect(arrivals.exceed(1, 1.2)).toBe(false)
+})
+
 test('without batches it averages by itself', () => {
   const arrivals = new Arrivals()
   for (let now = 0; now < 1_000; now++) arrivals.add(1, 2, now)

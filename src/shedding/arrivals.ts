@@ -51,10 +51,10 @@ export class Arrivals {
     this.foldAfter(MIN_FOLD_MS, now)
   }
 
-  /** Whether more arrives of a class, and of those before it, than `rate`. */
+  /** Whether more arrives of a class, and of those before it, than `rate`: now, and not only a while ago. */
   exceed(importance: number, rate: number): boolean {
     const { fast, slow } = this.upwards[importance]!
-    return fast.exceeds(rate, FAST_SIGMAS) || slow.exceeds(rate, SLOW_SIGMAS)
+    return fast.workPerMs > rate && (fast.exceeds(rate, FAST_SIGMAS) || slow.exceeds(rate, SLOW_SIGMAS))
   }
 
   reset(): void {

@@ -10,12 +10,12 @@ const JITTER = 0.5
  * What a refused caller should do. Nothing has been done, so another replica may be asked, once: whoever has been
  * refused twice is part of an overload that is everywhere.
  */
-export function adviceFor(call: ShedCall): RetryAdvice {
+function adviceFor(call: ShedCall): RetryAdvice {
   return call.again ? 'never' : 'elsewhere'
 }
 
 /** For how long a refused caller should stay away, in milliseconds. */
-export function awayMs(random: () => number): number {
+function awayMs(random: () => number): number {
   return AWAY_MS * (1 + JITTER * (2 * random() - 1))
 }
 

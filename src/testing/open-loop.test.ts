@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { seeded } from '../../test/support/overload.ts'
 import { eventLoop } from './event-loop.ts'
-import { openLoop, quantile } from './open-loop.ts'
+import { quantile } from './load-report.ts'
+import { openLoop } from './open-loop.ts'
 
 const free = { readMs: 0, writeMs: 0, acceptMs: 0 }
 

@@ -4,15 +4,8 @@ import { importanceOf, ShedCall } from '../../src/shedding/call.ts'
 import { runnerOf } from '../../src/shedding/runner.ts'
 import type { Shedder } from '../../src/shedding/shedder.ts'
 import { type EventLoop, eventLoop } from '../../src/testing/event-loop.ts'
-import {
-  type LoadReport,
-  type LoadTally,
-  type LoopRequest,
-  type OpenLoopOptions,
-  openLoop,
-  quantile,
-  type Traits,
-} from '../../src/testing/open-loop.ts'
+import { type LoadReport, type LoadTally, quantile, type Traits } from '../../src/testing/load-report.ts'
+import { type LoopRequest, type OpenLoopOptions, openLoop } from '../../src/testing/open-loop.ts'
 
 export type Work = (request: LoopRequest, done: (ok?: boolean) => void) => void
 
@@ -224,3 +217,20 @@ export interface Figures {
 }
 
 export { quantile }
+
+/** What reading and refusing a request costs, and what serving one does, in milliseconds of the loop. */
+const refuseMs = 0.02
+export const loopMs: Readonly<Record<HandlerName, number>> = {
+  cpu: 2.02,
+  mixed: 1.02,
+  pool: 0.07,
+  costMix: 1.97,
+  deferred: 2.02,
+  post: 1.32,
+}
+
+/** The goodput that is left once all others have been refused. */
+export function possible(name: HandlerName, load: number): number {
+  if (name === 'pool') return 1
+  return 1 - ((load - 1) * refuseMs) / loopMs[name]
+}

@@ -60,7 +60,10 @@ export type MethodNames<C> = string extends keyof C
     > &
       string]
 
-/** A generated client with promises and async iterables in place of callbacks and streams. */
+/**
+ * A generated client with promises and async iterables in place of callbacks and streams. Of a client without types
+ * nothing is known.
+ */
 export type PromiseClient<C> = string extends keyof C
-  ? { readonly [name: string]: (request?: any, options?: Options) => any }
+  ? any
   : { readonly [K in MethodNames<C> & keyof C]: MethodOf<C[K]> }

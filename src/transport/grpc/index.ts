@@ -10,6 +10,7 @@ export type {
   ServerStreamMethod,
   UnaryMethod,
 } from './client-types.ts'
+export { httpStatusOf, reasonOf } from './http-status.ts'
 export type { IncomingCall, Method, OutgoingCall } from './method.ts'
 export { incomingCall, outgoingCall } from './method.ts'
 export type { ServeOptions } from './serve.ts'

@@ -35,6 +35,8 @@ const answers: Readonly<Record<Reason, Answer>> = {
   'fault-injected': { code: status.UNAVAILABLE, details: 'Temporarily unavailable' },
 }
 
+export const reasons: readonly Reason[] = Object.keys(answers) as Reason[]
+
 /** Codes that say something of the request. Those of other codes talk of machines, and stay inside. */
 const aboutTheRequest: ReadonlySet<number> = new Set([
   status.INVALID_ARGUMENT,

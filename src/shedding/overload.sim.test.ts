@@ -1,0 +1,115 @@
+/** The laws under load, in virtual time: the same curves as the benchmark draws, in milliseconds and always the same. */
+import { describe, expect, test } from 'vitest'
+import {
+  figures,
+  type HandlerName,
+  handlerNames,
+  handlers,
+  loopMs,
+  possible,
+  quantile,
+  simulate,
+} from '../../test/support/overload.ts'
+import { adaptive } from './adaptive.ts'
+import type { Shedder } from './shedder.ts'
+
+function curve(name: HandlerName, load: number, shedder: Shedder | undefined) {
+  const handler = handlers[name]
+  const report = simulate({
+    handler,
+    loads: [
+      [0.5, 1],
+      [load, 3],
+      [0.5, 2],
+    ],
+    shedder,
+  })
+  const [, during] = report.phases
+  return {
+    ...figures(during!, handler, 3),
+    /** Of the whole seconds after the step. */
+    steadyP99Ms: Math.max(...report.seconds.slice(2, 4).map(({ latencies }) => quantile(latencies, 0.99))),
+    after: report.seconds.slice(4, 6).map(({ good, sent }) => good / sent),
+  }
+}
+
+describe.each(handlerNames)('%s', name => {
+  test.each([2, 4, 8])('at %d times its capacity it serves what can be served, and soon', load => {
+    const { goodput, steadyP99Ms, p99Ms, after } = curve(name, load, adaptive())
+    expect(goodput).toBeGreaterThanOrEqual(0.95 * possible(name, load))
+    expect(steadyP99Ms).toBeLessThanOrEqual(60)
+    // With the step itself, which begins without a warning.
+    expect(p99Ms).toBeLessThanOrEqual(100)
+    expect(after[0]).toBeGreaterThan(0.95)
+    expect(after[1]).toBe(1)
+  })
+
+  test('at 0.9 of its capacity hardly anybody is refused', () => {
+    const handler = handlers[name]
+    const report = simulate({ handler, loads: [[0.9, 25]], shedder: adaptive() })
+    expect(figures(report.phases[0]!, handler, 25).refused).toBeLessThanOrEqual(0.01)
+  })
+
+  test('at 0.7, with 80 ms in every 5 s in which the loop stands still, nobody is', () => {
+    const handler = handlers[name]
+    const report = simulate({ handler, loads: [[0.7, 32]], shedder: adaptive(), pause: [80, 5_000] })
+    expect(figures(report.phases[0]!, handler, 32).refused).toBeLessThanOrEqual(0.001)
+  })
+
+  test('at its capacity, and a little above, it serves nearly all of it', () => {
+    for (const load of [1, 1.1]) expect(curve(name, load, adaptive()).goodput).toBeGreaterThan(0.95)
+  })
+
+  test('without protection there is nothing left of it', () => {
+    const { goodput, after } = curve(name, 4, undefined)
+    expect(goodput).toBeLessThan(0.15)
+    expect(after[0]).toBeLessThan(0.9)
+  })
+
+  test('a step up is served from the first second on, and refused calls are told soon', () => {
+    const handler = handlers[name]
+    const report = simulate({
+      handler,
+      loads: [
+        [0.5, 1],
+        [4, 1],
+      ],
+      shedder: adaptive(),
+    })
+    expect(report.seconds[1]!.good).toBeGreaterThan(0.8 * handler.capacity * possible(name, 4))
+    expect(figures(report.phases[1]!, handler, 1).refusalP50Ms).toBeLessThan(30)
+  })
+
+  test('clients that try again at once three times leave no lasting damage', () => {
+    const report = simulate({
+      handler: handlers[name],
+      loads: [
+        [0.7, 1],
+        [3, 5],
+        [0.7, 3],
+      ],
+      shedder: adaptive(),
+      retries: 3,
+      connections: 2_048,
+    })
+    // The second after the trigger, and those that follow.
+    for (const { good, sent } of report.seconds.slice(7, 9)) expect(good / sent).toBeGreaterThan(0.99)
+  })
+
+  test('a fresh connection for each request is no different', () => {
+    const handler = handlers[name]
+    const report = simulate({
+      handler,
+      loads: [
+        [0.5, 1],
+        [4, 3],
+      ],
+      shedder: adaptive(),
+      connections: 'fresh',
+    })
+    const perRequestMs = name === 'pool' ? 0 : (4 * 0.025) / loopMs[name]
+    expect(figures(report.phases[1]!, handler, 3).goodput).toBeGreaterThan(
+      0.95 * (possible(name, 4) - perRequestMs),
+    )
+  })
+})

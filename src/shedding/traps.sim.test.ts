@@ -1,0 +1,175 @@
+/** Loads that other shedders fall for, and what classes and tenants keep of an overload, in virtual time. */
+import { describe, expect, test } from 'vitest'
+import {
+  figures,
+  handlerNames,
+  handlers,
+  pool,
+  possible,
+  quantile,
+  simulate,
+} from '../../test/support/overload.ts'
+import { adaptive } from './adaptive.ts'
+import { bbr } from './bbr.ts'
+import { gradient } from './gradient.ts'
+import type { Shedder } from './shedder.ts'
+import { vegas } from './vegas.ts'
+
+describe('classes and tenants', () => {
+  test.each(['cpu', 'mixed', 'pool', 'post'] as const)(
+    '%s: critical calls for 0.8 of the capacity are served at eight times, and the others get their floor',
+    name => {
+      const handler = handlers[name]
+      const report = simulate({
+        handler,
+        loads: [
+          [0.5, 1],
+          [8, 3],
+        ],
+        shedder: adaptive(),
+        traits: random => ({ criticality: random() < 0.1 ? 'critical' : 'sheddable' }),
+      })
+      const by = report.by(1, traits => traits.criticality!)
+      const critical = by.get('critical')!
+      expect(critical.good / critical.sent).toBeGreaterThanOrEqual(0.99)
+      expect(by.get('sheddable')!.good / (3 * handler.capacity)).toBeGreaterThan(0.02)
+    },
+  )
+
+  test.each(['cpu', 'mixed', 'pool'] as const)(
+    '%s: of ten tenants one asks for twenty times its share; each other keeps 95 percent of its own',
+    name => {
+      const handler = handlers[name]
+      const load = 0.9 + 2
+      const seconds = 15
+      const report = simulate({
+        handler,
+        loads: [
+          [0.5, 2],
+          [load, seconds],
+        ],
+        shedder: adaptive(),
+        traits: random => {
+          const x = random() * load
+          return { tenant: x < 2 ? 'flood' : `tenant ${Math.floor((x - 2) / 0.1)}` }
+        },
+      })
+      const share = (handler.capacity * seconds) / 10
+      const by = report.by(1, traits => traits.tenant!)
+      expect(by.size).toBe(10)
+      for (const [tenant, { good, sent }] of by) {
+        if (tenant !== 'flood') expect(good / Math.min(share, sent)).toBeGreaterThanOrEqual(0.95)
+      }
+    },
+  )
+})
+
+describe('what other shedders fall for', () => {
+  test('a cold start in the middle of an overload', () => {
+    for (const name of handlerNames) {
+      const handler = handlers[name]
+      const report = simulate({ handler, loads: [[4, 4]], shedder: adaptive() })
+      expect(figures(report.phases[0]!, handler, 4).goodput).toBeGreaterThan(0.9 * possible(name, 4))
+      expect(report.seconds[1]!.good / handler.capacity).toBeGreaterThan(0.8 * possible(name, 4))
+    }
+  })
+
+  test('a dependency that takes ten times as long for twenty seconds, and recovers', () => {
+    for (const load of [0.3, 0.7, 2]) {
+      const slowFrom = 1_005_000
+      const holdMs = (now: number) => (now > slowFrom && now < slowFrom + 20_000 ? 200 : 20)
+      const report = simulate({
+        handler: { capacity: 1_000, make: pool(20, holdMs) },
+        loads: [[load, 30]],
+        shedder: adaptive(),
+        goodMs: 1_000,
+        timeoutMs: 3_000,
+        connections: 4_000,
+      })
+      const slow = report.seconds.slice(8, 24).reduce((sum, { good }) => sum + good, 0) / 16
+      expect(slow).toBeGreaterThan(75)
+      for (const { good, sent } of report.seconds.slice(27)) {
+        expect(good).toBeGreaterThan(0.95 * Math.min(sent, 1_000))
+      }
+    }
+  })
+
+  test('calls that all take 25 times as long, though nothing queues', () => {
+    const slowFrom = 1_005_000
+    const holdMs = (now: number) => (now > slowFrom && now < slowFrom + 20_000 ? 500 : 20)
+    const report = simulate({
+      handler: { capacity: 1_000, make: pool(100_000, holdMs) },
+      loads: [[0.7, 28]],
+      shedder: adaptive(),
+      goodMs: 1_000,
+      timeoutMs: 3_000,
+      connections: 4_000,
+    })
+    for (const { good, sent } of report.seconds.slice(14, 24)) expect(good / sent).toBeGreaterThan(0.97)
+    for (const { good, sent } of report.seconds.slice(26)) expect(good / sent).toBeGreaterThan(0.99)
+  })
+
+  test('errors that come at once: the good calls are served as before', () => {
+    const make = (loop: Parameters<typeof handlers.pool.make>[0]) => {
+      const work = handlers.pool.make(loop)
+      let count = 0
+      return (...[request, done]: Parameters<typeof work>) => {
+        if (++count % 10 < 3) done(false)
+        else work(request, done)
+      }
+    }
+    const handler = { capacity: 1_000, make }
+    const calm = simulate({ handler, loads: [[0.9, 10]], shedder: adaptive() })
+    expect(calm.phases[0]!.refused).toBe(0)
+    const storm = simulate({
+      handler,
+      loads: [
+        [0.5, 2],
+        [5, 5],
+      ],
+      shedder: adaptive(),
+    })
+    expect(storm.phases[1]!.good / 5_000).toBeGreaterThan(0.95)
+  })
+
+  test('a share of expensive calls that grows from one in ten to three in ten', () => {
+    let count = 0
+    const handler = { ...handlers.costMix, capacity: 500 }
+    const report = simulate({
+      handler,
+      loads: [[4, 12]],
+      shedder: adaptive(),
+      traits: random => ({ route: random() < (++count > 12_000 ? 0.3 : 0.1) ? '/heavy' : '/light' }),
+    })
+    // A mean of 1.95 ms before, of 4.85 after.
+    const after = report.seconds.slice(7, 12)
+    const good = after.reduce((sum, second) => sum + second.good, 0) / after.length
+    expect(good).toBeGreaterThan(0.9 * (1_000 / 4.87) * possible('cpu', 8))
+    for (const { latencies } of after) expect(quantile(latencies, 0.99)).toBeLessThan(80)
+  })
+})
+
+describe('the laws that see one side only', () => {
+  function goodput(name: 'cpu' | 'pool', shedder: Shedder): number {
+    const handler = handlers[name]
+    const report = simulate({
+      handler,
+      loads: [
+        [0.5, 1],
+        [4, 3],
+      ],
+      shedder,
+    })
+    return figures(report.phases[1]!, handler, 3).goodput
+  }
+
+  test('limits of calls in flight are blind to synchronous handlers', () => {
+    for (const shedder of [gradient(), vegas({ random: () => 0.5 }), bbr({ cpu: () => 1, loop: () => 1 })]) {
+      expect(goodput('cpu', shedder)).toBeLessThan(0.15)
+    }
+  })
+
+  test('and hold where calls wait for something else', () => {
+    expect(goodput('pool', gradient())).toBeGreaterThan(0.95)
+  })
+})
