@@ -8,6 +8,7 @@
  * Whatever has not come when the reserve begins is left out, so that the page is there before its deadline. Where a
  * module has a fallback, time for that is kept of the page's.
  */
+
 import { callWithin } from '../core/ambient.ts'
 import {
   type DegradedPart,
@@ -20,6 +21,7 @@ import { type Context, openContext } from '../core/context.ts'
 import type { Call, Handler } from '../core/handler.ts'
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { knownOptions, nameOption, numberOption } from '../core/options.ts'
+import { announceSettings } from '../core/settings.ts'
 import { endedAlready } from '../internal/ended.ts'
 import { operated } from '../internal/operated.ts'
 import { attempt, settleWithin } from '../internal/settle-within.ts'
@@ -180,6 +182,7 @@ class Page implements Mechanism<Limits, AssembleSnapshot> {
     knownOptions('assemble', changes, ['reserveMs', 'fallbackMs'])
     const { reserveMs, fallbackMs } = { ...this.limits, ...changes }
     this.limits = checkLimits(reserveMs, fallbackMs)
+    announceSettings(this, changes)
   }
 
   snapshot(): AssembleSnapshot {

@@ -6,6 +6,7 @@
  *   default   something that is always at hand, or that can be made without the dependency that failed
  *   error     the one that the call failed with
  */
+
 import { callWithin } from '../core/ambient.ts'
 import { type DegradedPart, markDegraded } from '../core/answer-fields.ts'
 import { layer } from '../core/chain.ts'
@@ -14,6 +15,7 @@ import type { Handler } from '../core/handler.ts'
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { functionOption, knownOptions, nameOption, numberOption } from '../core/options.ts'
 import { isRejection, Rejection } from '../core/rejection.ts'
+import { announceSettings } from '../core/settings.ts'
 import { endedAlready } from '../internal/ended.ts'
 import { type Operated, operated } from '../internal/operated.ts'
 import { attempt, settleWithin } from '../internal/settle-within.ts'
@@ -165,6 +167,7 @@ class StandIns<Req, Res> implements Mechanism<Limits, FallbackSnapshot> {
   update(changes: Partial<Limits>): void {
     knownOptions('fallback', changes, limits)
     this.limits = checkLimits({ ...this.limits, ...changes })
+    announceSettings(this, changes)
   }
 
   snapshot(): FallbackSnapshot {

@@ -1,5 +1,6 @@
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { knownOptions, nameOption, numberOption } from '../core/options.ts'
+import { announceSettings } from '../core/settings.ts'
 import type { Copy, CopyStore, Kept, Lifetime } from './copy-store.ts'
 
 export interface MemoryStoreOptions {
@@ -91,6 +92,7 @@ class LruStore implements MemoryStore {
   update(changes: Partial<Changes>): void {
     knownOptions('memoryStore', changes, ['maxEntries'])
     this.change(changes.maxEntries ?? this.maxEntries)
+    announceSettings(this, changes)
   }
 
   snapshot(): MemoryStoreSnapshot {

@@ -3,6 +3,7 @@ import type { Context } from '../core/context.ts'
 import type { Handler } from '../core/handler.ts'
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { functionOption, knownOptions, nameOption, numberOption } from '../core/options.ts'
+import { announceSettings } from '../core/settings.ts'
 import { endedAlready } from '../internal/ended.ts'
 import { type Operated, operated } from '../internal/operated.ts'
 import { Flight } from './flight.ts'
@@ -141,6 +142,7 @@ class Flights<Req, Res> implements Mechanism<Changes, SingleflightSnapshot> {
   update(changes: Partial<Changes>): void {
     knownOptions('singleflight', changes, ['maxAgeMs', 'maxFlights'])
     this.set(changes.maxAgeMs ?? this.maxAgeMs, changes.maxFlights ?? this.maxFlights)
+    announceSettings(this, changes)
   }
 
   snapshot(): SingleflightSnapshot {

@@ -15,6 +15,7 @@ import { type Context, createContext } from '../core/context.ts'
 import type { Handler } from '../core/handler.ts'
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { functionOption, knownOptions, nameOption, numberOption } from '../core/options.ts'
+import { announceSettings } from '../core/settings.ts'
 import { endedAlready } from '../internal/ended.ts'
 import { errorFrom, factsOf } from '../internal/error-facts.ts'
 import { type Operated, operated } from '../internal/operated.ts'
@@ -188,6 +189,7 @@ class StaleCache<Req, Res> implements Mechanism<Ages, StaleSnapshot> {
   update(changes: Partial<Ages>): void {
     knownOptions('stale', changes, ages)
     this.ages = checkAges({ ...this.ages, ...changes })
+    announceSettings(this, changes)
   }
 
   snapshot(): StaleSnapshot {

@@ -4,6 +4,7 @@ import { criticalities } from '../core/criticality.ts'
 import { createEvent, type Event } from '../core/event.ts'
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { choiceOption, functionOption, knownOptions, nameOption, numberOption } from '../core/options.ts'
+import { announceSettings } from '../core/settings.ts'
 import {
   type AutomaticSwitch,
   type CellOptions,
@@ -148,6 +149,7 @@ class SwitchBoard<Name extends string> implements Switches<Name> {
     )
     const now = this.clock.now()
     for (const { cell, options } of changed) cell.change(options, now)
+    announceSettings(this, changes)
   }
 
   snapshot(): Readonly<Record<string, SwitchSnapshot>> {

@@ -6,6 +6,7 @@
  *   what happens latency, then the ending (error, abort or hang) if there is one, before or after the work;
  *                bytesPerSecond: size(request) / rate before the work and size(answer) / rate after it
  */
+
 import { layer } from '../core/chain.ts'
 import type { Context } from '../core/context.ts'
 import { createEvent, type Event } from '../core/event.ts'
@@ -13,6 +14,7 @@ import type { Handler } from '../core/handler.ts'
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { functionOption, knownOptions, nameOption, numberOption } from '../core/options.ts'
 import { Rejection } from '../core/rejection.ts'
+import { announceSettings } from '../core/settings.ts'
 import { type Operated, operated } from '../internal/operated.ts'
 import { seededRandom } from '../internal/seeded-random.ts'
 import { sleep } from '../internal/timer.ts'
@@ -133,6 +135,7 @@ class Injector implements Mechanism<FaultSettings, FaultSnapshot> {
   update(changes: Partial<FaultSettings>): void {
     knownOptions('fault', changes, changeable)
     this.change(changes)
+    announceSettings(this, changes)
   }
 
   snapshot(): FaultSnapshot {

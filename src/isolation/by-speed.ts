@@ -4,6 +4,7 @@ import type { Outcome } from '../core/gate.ts'
 import type { Protection } from '../core/handler.ts'
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { functionOption, knownOptions, nameOption, numberOption } from '../core/options.ts'
+import { announceSettings } from '../core/settings.ts'
 
 export interface BySpeedOptions<Req = unknown> {
   /** What takes long or does not: a route, a method, a query. */
@@ -113,6 +114,7 @@ class Speeds implements Mechanism<Pick<BySpeedOptions, 'slowMs' | 'fastMs'>, ByS
     knownOptions('bySpeed', changes, ['slowMs', 'fastMs'])
     const { slowMs = this.slowMs } = changes
     this.set(slowMs, changes.fastMs ?? (this.fastMs < slowMs ? this.fastMs : undefined))
+    announceSettings(this, changes)
   }
 
   snapshot(): BySpeedSnapshot {

@@ -18,8 +18,10 @@
  * So a key is called hot only if count - error, which it surely has, is a share of `hotShare` of W; and a key with
  * more than hotShare + 1/n of W is always called hot.
  */
+
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { knownOptions, nameOption, numberOption } from '../core/options.ts'
+import { announceSettings } from '../core/settings.ts'
 
 export interface HotKeysOptions {
   /** The share of all calls, 0 to 1, from which a key is hot. @default 0.1 */
@@ -155,6 +157,7 @@ class SpaceSaving implements HotKeys {
   update(options: Partial<Omit<HotKeysOptions, 'name' | 'capacity'>>): void {
     knownOptions('hotKeys', options, changeable)
     this.set({ ...this.settings(), ...options })
+    announceSettings(this, options)
   }
 
   snapshot(): HotKeysSnapshot {

@@ -2,6 +2,7 @@ import type { Context } from '../core/context.ts'
 import type { Protection } from '../core/handler.ts'
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { choiceOption, functionOption, knownOptions, nameOption, numberOption } from '../core/options.ts'
+import { announceSettings } from '../core/settings.ts'
 import { operated } from '../internal/operated.ts'
 import type { HotKeys } from './hot-keys.ts'
 import { type PlacesOptions, placesOptions } from './places.ts'
@@ -112,7 +113,8 @@ class LaneSet<Lane extends string, Req> implements Mechanism<LanesChanges<Lane>,
       if (this.hot === undefined) throw new TypeError('Expected no `hot`: these lanes were made without it')
       this.hot.update(changes.hot)
     }
-    for (const [lane, places] of changed) this.lanes.get(lane)!.update(places ?? {})
+    for (const [lane, places] of changed) this.lanes.get(lane)!.adopt(places ?? {})
+    announceSettings(this, changes)
   }
 
   snapshot(): LanesSnapshot {
@@ -161,7 +163,7 @@ class HotLanes<Req> {
 
   update(changes: Partial<PlacesOptions>): void {
     this.places = new Slots(this.name, this.places, 'hot.', this.queues).changed(changes, 'hot.')
-    for (const slots of this.lanes.values()) slots.update(changes)
+    for (const slots of this.lanes.values()) slots.adopt(changes)
   }
 
   reset(): void {

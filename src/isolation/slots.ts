@@ -12,10 +12,12 @@
  * call that had waited for it is refused. Why the last first: once a line is old, those at its head have mostly
  * been given up by whoever sent them (Maurer, "Fail at Scale", ACM Queue 13/8, 2015).
  */
+
 import type { Criticality } from '../core/criticality.ts'
 import { criticalities } from '../core/criticality.ts'
 import type { Mechanism } from '../core/mechanism.ts'
 import { deadlineExceeded, Rejection } from '../core/rejection.ts'
+import { announceSettings } from '../core/settings.ts'
 import { checkPlaces, type PlacesOptions } from './places.ts'
 import { type Queued, WaitList } from './wait-list.ts'
 
@@ -159,6 +161,12 @@ export class Slots implements Mechanism<PlacesOptions, SlotsSnapshot> {
   }
 
   update(changes: Partial<PlacesOptions>): void {
+    this.adopt(changes)
+    announceSettings(this, changes)
+  }
+
+  /** Changes settings without a word: for one that has others behind it, and speaks for them. */
+  adopt(changes: Partial<PlacesOptions>): void {
     this.settings = this.changed(changes)
     this.limit = this.settings.limit
     // More room, and perhaps somebody is waiting for it. Whether they still have time they find out themselves.

@@ -9,6 +9,7 @@ import { type Mechanism, register } from '../core/mechanism.ts'
 import { knownOptions, nameOption, numberOption } from '../core/options.ts'
 import { Rejection } from '../core/rejection.ts'
 import type { Watcher } from '../core/scope.ts'
+import { announceSettings } from '../core/settings.ts'
 import { after } from '../internal/timer.ts'
 import { slotQueue } from './slot-queue.ts'
 import { Slots, type SlotsSnapshot } from './slots.ts'
@@ -146,9 +147,10 @@ class Pool<Req, Res> implements Workers<Req, Res> {
     knownOptions('workers', changes, changeable)
     const { size = this.slots.present.limit, graceMs = this.graceMs, ...rest } = changes
     checkGrace(graceMs)
-    this.slots.update({ ...rest, limit: checkSize(size) })
+    this.slots.adopt({ ...rest, limit: checkSize(size) })
     this.graceMs = graceMs
     while (this.threads.size > size && this.free.length > 0) void this.end(this.free.pop()!)
+    announceSettings(this, changes)
   }
 
   snapshot(): WorkersSnapshot {

@@ -1,5 +1,6 @@
 import { type Mechanism, register } from '../../core/mechanism.ts'
 import { functionOption, knownOptions, nameOption, numberOption } from '../../core/options.ts'
+import { announceSettings } from '../../core/settings.ts'
 import { type RedisClient, redisScript } from '../../internal/redis-script.ts'
 import type { Copy, CopyStore, Kept, Lifetime } from '../copy-store.ts'
 
@@ -149,6 +150,7 @@ class Store implements RedisStore {
   update(changes: Partial<Changes>): void {
     knownOptions('redisStore', changes, changeable)
     this.change(changes.maxLength ?? this.maxLength, changes.rememberMs ?? this.rememberMs)
+    announceSettings(this, changes)
   }
 
   snapshot(): RedisStoreSnapshot {

@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { type Mechanism, register } from '../../core/mechanism.ts'
 import { functionOption, knownOptions, nameOption, numberOption } from '../../core/options.ts'
+import { announceSettings } from '../../core/settings.ts'
 import { warn } from '../../core/warn.ts'
 import { type RedisClient, redisScript } from '../../internal/redis-script.ts'
 import { after } from '../../internal/timer.ts'
@@ -167,6 +168,7 @@ class RemoteSwitches<Name extends string> implements RedisSwitches<Name> {
   update(changes: Partial<{ readonly pollMs: number }>): void {
     knownOptions('redisSwitches', changes, ['pollMs'])
     this.pollMs = checkPoll(changes.pollMs ?? this.pollMs)
+    announceSettings(this, changes)
   }
 
   snapshot(): RedisSwitchesSnapshot {
