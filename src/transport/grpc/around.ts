@@ -8,7 +8,10 @@ export type Around = (next: Handler<any, any>) => Handler<any, any>
 /** What stands around single methods, by name. */
 export type AroundMethods = Readonly<Record<string, Around | undefined>>
 
-/** All that stands around the method `name`: `use`, and inside it what stands around that method alone. */
+/**
+ * All that stands around the method `name`: `use`, and inside it what stands around that method alone. What comes
+ * out of it answers with a promise, even if a middleware throws at once or answers with a plain value.
+ */
 export function aroundMethod(
   use: Around | undefined,
   methods: AroundMethods = {},
@@ -17,7 +20,19 @@ export function aroundMethod(
   const own = methods[name]
   if (use !== undefined) functionOption('use', use)
   if (own !== undefined) functionOption(`methods.${name}`, own)
-  return chain(...([use, own].filter(middleware => middleware !== undefined) as Middleware<any, any>[]))
+  const given = [use, own].filter(middleware => middleware !== undefined) as Middleware<any, any>[]
+  const all = chain<any, any>(...given)
+  return next => {
+    const wrapped = all(next)
+    return (request, context) => {
+      try {
+        const answer: unknown = wrapped(request, context)
+        return answer instanceof Promise ? answer : Promise.resolve(answer)
+      } catch (error) {
+        return Promise.reject(error)
+      }
+    }
+  }
 }
 
 /** Refuses the name of a method that `owner` does not have: what stands around it would never stand anywhere. */
