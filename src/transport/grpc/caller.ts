@@ -1,6 +1,6 @@
 import { defaultContext } from '../../core/ambient.ts'
 import { type Context, openContext } from '../../core/context.ts'
-import type { Middleware } from '../../core/handler.ts'
+import type { Around } from './around.ts'
 import { clientStream, responseStream, unary } from './client-handlers.ts'
 import type { ClientMethod } from './client-methods.ts'
 import type { CallOptions } from './client-types.ts'
@@ -16,7 +16,7 @@ const onceOrTwice = { idempotent: true }
 /** The function through which a user calls one method: it sets up the context and runs the chain. */
 export function caller(
   definition: ClientMethod,
-  use: Middleware<any, any>,
+  use: Around,
 ): (request: unknown, options?: Options) => unknown {
   const { idempotent, requestStream } = definition
   const method = methodOf(definition.path)

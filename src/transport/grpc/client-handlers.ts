@@ -8,7 +8,7 @@ import { deadlineExceeded } from '../../core/rejection.ts'
 import { Attempt } from './attempt.ts'
 import { callMetadata } from './call-metadata.ts'
 import type { ClientMethod } from './client-methods.ts'
-import { methodOf, outgoingCall } from './method.ts'
+import { methodOf, outgoingCall, STRANGE_CONTEXT } from './method.ts'
 import { Outgoing } from './outgoing.ts'
 import { isMessages, Pump } from './pump.ts'
 import { DELIVERED } from './response-stream.ts'
@@ -89,9 +89,6 @@ export function responseStream({
       if (requestStream) send(request, call, attempt, outgoing)
     })
 }
-
-const STRANGE_CONTEXT =
-  'A middleware called next() with a context that was not derived from the one it was given, so the messages of the stream have no way back to the caller'
 
 const NO_MESSAGES = 'Expected the requests of a stream to be an iterable or an async iterable'
 

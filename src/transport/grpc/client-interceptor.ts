@@ -1,14 +1,14 @@
 import type { InterceptingCall, Interceptor } from '@grpc/grpc-js'
 import { defaultContext } from '../../core/ambient.ts'
-import { chain } from '../../core/chain.ts'
-import type { Handler, Middleware } from '../../core/handler.ts'
+import type { Handler } from '../../core/handler.ts'
 import { functionOption, knownOptions } from '../../core/options.ts'
+import { type Around, aroundMethod } from './around.ts'
 import { InterceptedCall } from './intercepted-call.ts'
-import { type Method, methodOf, outgoingCall } from './method.ts'
+import { type Method, methodOf, outgoingCall, STRANGE_CONTEXT } from './method.ts'
 
 export interface ClientInterceptorOptions {
   /** What stands around every call: `chain(...)`. @default nothing */
-  readonly use?: Middleware<any, any>
+  readonly use?: Around
   /** Which methods may be called twice for once. @default none */
   readonly idempotent?: (method: Method) => boolean
 }
@@ -24,10 +24,8 @@ export interface ClientInterceptorOptions {
 export function clientInterceptor(options: ClientInterceptorOptions = {}): Interceptor {
   knownOptions('clientInterceptor', options, ['use', 'idempotent'])
   const { idempotent = never } = options
-  const use: Middleware<any, any> = options.use ?? chain()
-  functionOption('use', use)
   functionOption('idempotent', idempotent)
-  const run = use(attempt)
+  const run = aroundMethod(options.use)(attempt)
 
   return (callOptions, nextCall) => {
     const { path } = callOptions.method_definition
@@ -48,9 +46,5 @@ const never = (): boolean => false
 const attempt: Handler<any, unknown> = (message, context) => {
   const call = context.get(outgoingCall)
   if (call instanceof InterceptedCall) return call.attempt(message, context)
-  return Promise.reject(
-    new TypeError(
-      'A middleware called next() with a context that was not derived from the one it was given, so the call is lost',
-    ),
-  )
+  return Promise.reject(new TypeError(STRANGE_CONTEXT))
 }

@@ -4,18 +4,17 @@ import type {
   Client,
   ServiceDefinition,
 } from '@grpc/grpc-js'
-import { chain } from '../../core/chain.ts'
-import type { Middleware } from '../../core/handler.ts'
-import { functionOption, knownOptions, nameOption } from '../../core/options.ts'
+import { knownOptions, nameOption } from '../../core/options.ts'
+import { type Around, aroundMethod, knownMethods } from './around.ts'
 import { caller } from './caller.ts'
 import { methodsOf } from './client-methods.ts'
 import type { MethodNames, PromiseClient } from './client-types.ts'
 
 export interface ClientOptions<C = any> {
   /** What stands around every call: `chain(...)`. @default nothing */
-  readonly use?: Middleware<any, any>
+  readonly use?: Around
   /** What stands around the calls of single methods, inside `use`. @default nothing */
-  readonly methods?: { readonly [K in MethodNames<C>]?: Middleware<any, any> }
+  readonly methods?: { readonly [K in MethodNames<C>]?: Around }
   /**
    * The methods that may be called twice for once: their calls have `idempotent` set in their context.
    * @default those whose proto has an `idempotency_level`, where the generator passes it on
@@ -40,6 +39,9 @@ export type ClientConstructor<C> = new (
   options?: ChannelSettings,
 ) => C
 
+/** A client whose methods may have any name. */
+type Untyped = { readonly [name: string]: unknown }
+
 const clientOptions = ['use', 'methods', 'idempotent', 'service']
 const connectOptions = [...clientOptions, 'address', 'credentials', 'channelOptions']
 
@@ -55,36 +57,30 @@ export function client<C extends Client>(
 ): PromiseClient<C> & { close(): void }
 export function client(
   source: Client | ClientConstructor<Client>,
-  options: ClientOptions | ConnectOptions = {},
+  options: ClientOptions<Untyped> | ConnectOptions<Untyped> = {},
 ): object {
   const connects = typeof source === 'function'
   knownOptions('client', options, connects ? connectOptions : clientOptions)
-  const generated = connects ? connect(source, options as ConnectOptions) : source
+  const generated = connects ? connect(source, options as ConnectOptions<Untyped>) : source
   const methods = methodsOf(generated, options.service)
   if (methods.size === 0) {
     throw new TypeError(
       'Expected a generated client whose methods say what they are, got one that does not: pass its `service`',
     )
   }
-  const { use, methods: around = {}, idempotent } = options as ClientOptions<{ [name: string]: unknown }>
-  if (use !== undefined) functionOption('use', use)
-  for (const name of [...Object.keys(around), ...(idempotent ?? [])]) {
-    if (methods.has(name)) continue
-    throw new TypeError(`The client has no method \`${name}\`; it has ${[...methods.keys()].join(', ')}`)
-  }
+  const { use, methods: around = {}, idempotent = [] } = options
+  knownMethods('The client', [...Object.keys(around), ...idempotent], methods)
+  // proto-loader gives every method two names.
+  const twice = new Set(idempotent.map(name => methods.get(name)!.path))
   const promised: Record<string, unknown> = connects ? { close: () => generated.close() } : {}
   for (const [name, method] of methods) {
-    const own = around[name]
-    if (own !== undefined) functionOption(`methods.${name}`, own)
-    promised[name] = caller(
-      idempotent === undefined ? method : { ...method, idempotent: idempotent.includes(name) },
-      chain(...[use, own].filter(middleware => middleware !== undefined)),
-    )
+    const known = options.idempotent === undefined ? method.idempotent : twice.has(method.path)
+    promised[name] = caller({ ...method, idempotent: known }, aroundMethod(use, around, name))
   }
   return promised
 }
 
-function connect(Create: ClientConstructor<Client>, options: ConnectOptions): Client {
+function connect(Create: ClientConstructor<Client>, options: ConnectOptions<Untyped>): Client {
   const { address, credentials, channelOptions } = options
   nameOption('address', address)
   if (credentials === undefined) {

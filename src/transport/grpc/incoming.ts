@@ -6,7 +6,7 @@ import { cancelled, isRejection } from '../../core/rejection.ts'
 import type { Ending, Watcher } from '../../core/scope.ts'
 import { warn } from '../../core/warn.ts'
 import type { Arrival } from './arrival.ts'
-import { type IncomingCall, incomingCall, type Method } from './method.ts'
+import { type IncomingCall, incomingCall, type Method, STRANGE_CONTEXT } from './method.ts'
 import { isStatus, statusOf } from './status.ts'
 
 /** What answers go to. */
@@ -158,6 +158,3 @@ export function reached(context: Context): Incoming {
   incoming.begun = true
   return incoming
 }
-
-const STRANGE_CONTEXT =
-  'A middleware called next() with a context that was not derived from the one it was given, so the call is lost'

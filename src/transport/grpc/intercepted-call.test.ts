@@ -297,6 +297,30 @@ describe('streams', () => {
     expect(items).toEqual([{ id: 7, name: 'cached' }])
   })
 
+  test('from the chain can be cancelled too', async () => {
+    let stopped = false
+    async function* endless(): AsyncGenerator<Item> {
+      try {
+        for (let id = 0; ; id++) yield { id, name: '' }
+      } finally {
+        stopped = true
+      }
+    }
+    const catalog = await start(
+      {},
+      {
+        use: chain<any, any>(
+          layer({ kind: 'fallback', name: 'endless' }, () => async () => endless() as any),
+        ),
+      },
+    )
+    const items = catalog.listItems({ count: 1 })
+    const failed = new Promise<ServiceError>(resolve => items.once('error', resolve as never))
+    items.once('data', () => items.cancel())
+    expect(await failed).toMatchObject({ code: status.CANCELLED })
+    await until(() => stopped)
+  })
+
   test('that are left are cancelled', async () => {
     let cancelled = false
     const catalog = await start({

@@ -48,6 +48,8 @@ export class InterceptedCall implements OutgoingCall {
   private status: StatusObject
   private cancelledWith: StatusObject | undefined
   private final: { readonly error: unknown } | undefined
+  /** Whether the messages come from the chain, and no call of the channel is left to be cancelled. */
+  private delivering: boolean
   private reads: number
   private wake: (() => void) | undefined
   private over: boolean
@@ -78,6 +80,7 @@ export class InterceptedCall implements OutgoingCall {
     this.status = { code: status.OK, details: 'OK', metadata: noMetadata }
     this.cancelledWith = undefined
     this.final = undefined
+    this.delivering = false
     this.reads = 0
     this.wake = undefined
     this.over = false
@@ -121,6 +124,7 @@ export class InterceptedCall implements OutgoingCall {
   cancelWithStatus(code: status, details: string): void {
     this.cancelledWith ??= { code, details, metadata: new Metadata() }
     this.context.scope.end('cancelled', cancelled('grpc'))
+    if (this.delivering) this.finish(this.cancelledWith)
   }
 
   getPeer(): string {
@@ -202,6 +206,7 @@ export class InterceptedCall implements OutgoingCall {
 
   /** Something in the chain has answered in place of a stream. */
   private async deliver(messages: Iterable<unknown> | AsyncIterable<unknown>): Promise<void> {
+    this.delivering = true
     try {
       for await (const message of messages) {
         while (this.reads === 0 && !this.over) {

@@ -43,6 +43,10 @@ export const incomingCall: ContextKey<IncomingCall | undefined> = createContextK
   undefined,
 )
 
+/** What is wrong when the innermost handler does not find the call that it belongs to. */
+export const STRANGE_CONTEXT =
+  'A middleware called next() with a context that was not derived from the one it was given, so the call is lost'
+
 export function methodOf(path: string): Method {
   const slash = path.lastIndexOf('/')
   return {

@@ -3,8 +3,9 @@ import type { Readable, Writable } from 'node:stream'
 import type { Metadata, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js'
 import { withContext } from '../../core/ambient.ts'
 import type { Context } from '../../core/context.ts'
-import type { Handler, Middleware } from '../../core/handler.ts'
+import type { Handler } from '../../core/handler.ts'
 import { deadlineExceeded } from '../../core/rejection.ts'
+import type { Around } from './around.ts'
 import { type Arrival, type ArrivalOptions, contextOf } from './arrival.ts'
 import { Incoming, type OnError, reached } from './incoming.ts'
 import { MessageReader } from './message-reader.ts'
@@ -15,7 +16,7 @@ import { DELIVERED } from './response-stream.ts'
 export type UserHandler = (request: any, context: Context) => unknown
 
 export interface ReceiverOptions {
-  readonly use: Middleware<any, any>
+  readonly use: Around
   readonly ambient: boolean
   readonly onError: OnError
   readonly inbound: ArrivalOptions

@@ -1,18 +1,17 @@
 import type { UntypedServiceImplementation } from '@grpc/grpc-js'
-import { chain } from '../../core/chain.ts'
 import type { Clock } from '../../core/clock.ts'
 import type { Context } from '../../core/context.ts'
-import type { Middleware } from '../../core/handler.ts'
 import { functionOption, knownOptions } from '../../core/options.ts'
 import { checkInbound, type InboundOptions } from '../wire/inbound.ts'
+import { type Around, type AroundMethods, aroundMethod, knownMethods } from './around.ts'
 import { receiver, type UserHandler } from './receiver.ts'
 import type { Implementation } from './server-types.ts'
 
 export interface ServeOptions<Service = any> extends InboundOptions {
   /** What stands around every call: `chain(...)`. @default nothing */
-  readonly use?: Middleware<any, any>
+  readonly use?: Around
   /** What stands around the calls of single methods, inside `use`. @default nothing */
-  readonly methods?: { readonly [K in keyof Implementation<Service>]?: Middleware<any, any> }
+  readonly methods?: { readonly [K in keyof Implementation<Service>]?: Around }
   /**
    * Whether `currentContext()` works in the handlers. Without it they have to hand their context on to every call
    * that they make, and everything asynchronous in the process costs a little less.
@@ -41,24 +40,16 @@ export function serve<Service = UntypedServiceImplementation>(
   given: ServeOptions<Service> = {},
 ): Service {
   knownOptions('serve', given, options)
-  const { use, methods = {}, ambient = true, onError = print } = given
-  if (use !== undefined) functionOption('use', use)
+  const { use, ambient = true, onError = print } = given
+  const around = (given.methods ?? {}) as AroundMethods
   functionOption('onError', onError)
   checkInbound(given)
-  const around = methods as Readonly<Record<string, Middleware<any, any> | undefined>>
   const handlers = handlersOf(implementation)
-  for (const name of Object.keys(around)) {
-    if (handlers.has(name)) continue
-    throw new TypeError(
-      `The implementation has no method \`${name}\`; it has ${[...handlers.keys()].join(', ')}`,
-    )
-  }
+  knownMethods('The implementation', Object.keys(around), handlers)
   const served: Record<string, unknown> = {}
   for (const [name, handler] of handlers) {
-    const own = around[name]
-    if (own !== undefined) functionOption(`methods.${name}`, own)
     served[name] = receiver(handler, {
-      use: chain(...[use, own].filter(middleware => middleware !== undefined)),
+      use: aroundMethod(use, around, name),
       ambient,
       onError,
       inbound: given,

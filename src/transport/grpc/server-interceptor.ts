@@ -1,9 +1,8 @@
 import { Metadata, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js'
-import { chain } from '../../core/chain.ts'
 import type { Clock } from '../../core/clock.ts'
-import type { Middleware } from '../../core/handler.ts'
-import { functionOption, knownOptions } from '../../core/options.ts'
+import { knownOptions } from '../../core/options.ts'
 import { checkInbound, type InboundOptions } from '../wire/inbound.ts'
+import { type Around, aroundMethod } from './around.ts'
 import { contextOf } from './arrival.ts'
 import { handOver, InterceptedArrival } from './intercepted-arrival.ts'
 import { methodOf } from './method.ts'
@@ -13,7 +12,7 @@ export interface ServerInterceptorOptions extends InboundOptions {
    * What stands around every call: `chain(...)`. It runs before the request is read, which is what makes a refusal
    * cheap here, and so it sees `undefined` for a request. @default nothing
    */
-  readonly use?: Middleware<any, any>
+  readonly use?: Around
   /** Where the time comes from. @default the process's own */
   readonly clock?: Clock
 }
@@ -27,9 +26,7 @@ export interface ServerInterceptorOptions extends InboundOptions {
 export function serverInterceptor(options: ServerInterceptorOptions = {}): ServerInterceptor {
   knownOptions('serverInterceptor', options, ['use', 'clock', 'timeoutMs', 'trustPeers'])
   checkInbound(options)
-  const use: Middleware<any, any> = options.use ?? chain()
-  functionOption('use', use)
-  const run = use(handOver)
+  const run = aroundMethod(options.use)(handOver)
   return ({ path, requestStream, responseStream }, call) => {
     let intercepted: InterceptedArrival | undefined
     return new ServerInterceptingCall(call, {

@@ -34,7 +34,7 @@ export function mergeBaggage(
   const kept = (header ?? '')
     .split(',')
     .map(part => part.trim())
-    .filter(part => part !== '' && !(part.split('=', 1)[0]!.trim() in values))
+    .filter(part => part !== '' && !Object.hasOwn(values, part.split('=', 1)[0]!.trim()))
   for (const [key, value] of Object.entries(values)) {
     if (value !== undefined) kept.push(`${key}=${encodeURIComponent(value)}`)
   }
