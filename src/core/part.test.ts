@@ -2,11 +2,14 @@ import { expect, test } from 'vitest'
 import type { Handler } from './handler.ts'
 import { partsOf, tagParts, wrapBy } from './part.ts'
 
-const through = (next: Handler<any, any>): Handler<any, any> => next
+const through =
+  () =>
+  (next: Handler<any, any>): Handler<any, any> =>
+    next
 
 test('a middleware of the kit is known by its parts, out of sight of everything else', () => {
   const parts = [{ gate: { kind: 'shed', name: 'a', admit: () => 1 } }] as const
-  const middleware = tagParts(through, parts)
+  const middleware = tagParts(through(), parts)
   expect(partsOf(middleware)).toBe(parts)
   expect(Object.keys(middleware)).toEqual([])
 })
@@ -15,7 +18,7 @@ test('parts are read across two installed copies of the kit', async () => {
   const copy = './part.ts?another-copy'
   const other = (await import(copy)) as typeof import('./part.ts')
   const parts = [{ gate: { kind: 'shed', name: 'a', admit: () => 1 } }] as const
-  expect(partsOf(other.tagParts(through, parts))).toBe(parts)
+  expect(partsOf(other.tagParts(through(), parts))).toBe(parts)
 })
 
 test('a function written by hand is one layer that nothing else is known about', () => {

@@ -92,6 +92,26 @@ describe('a scope', () => {
     expect(clock.armed).toBe(0)
   })
 
+  it('keeps a signal alive that somebody holds while calls come and go', () => {
+    const parent = openContext({ clock })
+    const { context } = openContext({ parent: parent.context })
+    const { signal } = context
+    const call = watcher(() => {})
+    context.scope.watch(call)
+    context.scope.unwatch(call)
+    parent.cancel('gone')
+    expect(signal.reason).toBe('gone')
+  })
+
+  it('has a signal that is aborted from the start when it is read after the deadline', () => {
+    const parent = openContext({ clock, timeoutMs: 10 })
+    const { context } = openContext({ parent: parent.context })
+    clock.jump(10)
+    expect(context.signal.aborted).toBe(true)
+    expect(context.signal.reason).toMatchObject({ reason: 'deadline-exceeded' })
+    expect(clock.armed).toBe(0)
+  })
+
   it('knows by the clock that its time is up, though the event loop has not turned', () => {
     const { context, close } = openContext({ clock, timeoutMs: 10 })
     context.signal

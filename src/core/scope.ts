@@ -101,6 +101,7 @@ export class Scope implements Alarm, Watcher, Follower {
       // One signal for all calls that nothing ends would collect, for ever, the listeners that others forget on it.
       if (this.endless) return new AbortController().signal
       this.controller = new AbortController()
+      if (!this.attached && this.clock.now() >= this.deadline) this.expire()
       if (this.ending !== undefined) this.controller.abort(this.reason)
       else if (!this.closed && !this.attached) this.attach()
     }
@@ -201,6 +202,13 @@ export class Scope implements Alarm, Watcher, Follower {
       if (scope.ended !== undefined && scope !== this) this.tell(scope.ended, scope.reason)
       if (scope.ended !== undefined || scope.attached) return
     }
+  }
+
+  /** The deadline passed while nobody watched, and so no alarm was armed for it. */
+  private expire(): void {
+    let owner: Scope = this
+    while (owner.parent !== undefined && owner.parent.deadline <= this.deadline) owner = owner.parent
+    if (!owner.attached) owner.ring()
   }
 
   private tell(ending: Ending, reason: unknown): void {
