@@ -11,10 +11,11 @@ import type { Clock } from '../core/clock.ts'
 import { systemClock } from '../core/clock.ts'
 import { register } from '../core/mechanism.ts'
 import { knownOptions, nameOption, numberOption } from '../core/options.ts'
+import { announceSettings } from '../core/settings.ts'
 import type { Fingerprint } from '../internal/key-hash.ts'
 import { SlotTable } from '../internal/slot-table.ts'
 import { BlockList } from './block-list.ts'
-import { checkCost, checkKey } from './checks.ts'
+import { changed, checkCost, checkKey } from './checks.ts'
 import { noteBuilt } from './config-checks.ts'
 import type { Decision, Limiter, LimitPolicy } from './limiter.ts'
 import { type Rule, rowFor } from './rule.ts'
@@ -168,7 +169,7 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
 
   update(partial: Partial<Options>): void {
     knownOptions(`update of ${this.kind}`, partial, this.own)
-    const options = { ...this.options, ...partial }
+    const options = changed(this.options, partial)
     const { rule, scale, windowMs } = this.build(options)
     const { rule: old, scale: earlier, table } = this
     const now = this.clock.now()
@@ -185,6 +186,7 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
     this.rule = rule
     this.scale = scale
     this.promise = policyOf(this.name, rule, windowMs)
+    announceSettings(this, partial)
   }
 
   snapshot(): LimiterSnapshot {
