@@ -4,6 +4,12 @@ export function checkCost(cost: number): void {
   throw new RangeError(`Expected \`cost\` to be a whole number from 0 up, got ${String(cost)}`)
 }
 
+/** `options` with what is given in `partial`; `undefined` leaves an option as it is. */
+export function changed<Options extends object>(options: Options, partial: Partial<Options>): Options {
+  const given = Object.entries(partial).filter(([, value]) => value !== undefined)
+  return { ...options, ...Object.fromEntries(given) }
+}
+
 /** Any string is a key, however long and whatever is in it. */
 export function checkKey(key: string): void {
   if (typeof key === 'string') return

@@ -14,6 +14,7 @@ import type { Clock } from '../core/clock.ts'
 import { systemClock } from '../core/clock.ts'
 import { register } from '../core/mechanism.ts'
 import { knownOptions, nameOption, numberOption } from '../core/options.ts'
+import { announceSettings } from '../core/settings.ts'
 import { BlockList } from './block-list.ts'
 import { checkCost, checkKey } from './checks.ts'
 import { noteBuilt } from './config-checks.ts'
@@ -162,6 +163,7 @@ class Concurrency implements Limiter<ConcurrencyOptions, ConcurrencySnapshot> {
     const retryAfterMs = retryOption(partial.retryAfterMs ?? this.retryAfterMs)
     this.limit = limit
     this.retryAfterMs = retryAfterMs
+    announceSettings(this, partial)
   }
 
   snapshot(): ConcurrencySnapshot {

@@ -17,10 +17,11 @@ import { systemClock } from '../core/clock.ts'
 import type { Context } from '../core/context.ts'
 import { register } from '../core/mechanism.ts'
 import { knownOptions, nameOption, numberOption } from '../core/options.ts'
+import { announceSettings } from '../core/settings.ts'
 import { SlotTable } from '../internal/slot-table.ts'
 import { WaitingLine } from '../internal/waiting-line.ts'
 import { BlockList } from './block-list.ts'
-import { checkCost, checkKey } from './checks.ts'
+import { changed, checkCost, checkKey } from './checks.ts'
 import { noteBuilt } from './config-checks.ts'
 import { bucketPlan, type GcraRule } from './gcra.ts'
 import type { Decision, LimitPolicy, RemoteLimiter } from './limiter.ts'
@@ -188,7 +189,7 @@ class Pacer implements RemoteLimiter<PacerOptions, PacerSnapshot> {
   update(partial: Partial<PacerOptions>): void {
     knownOptions('update of pacer', partial, own)
     const { rule: old, scale: earlier, options } = this.settings
-    const settings = settingsOf({ ...options, ...partial })
+    const settings = settingsOf(changed(options, partial))
     const { cells } = this.table
     const now = this.clock.now()
     const then = earlier.read(now)
@@ -202,6 +203,7 @@ class Pacer implements RemoteLimiter<PacerOptions, PacerSnapshot> {
     this.blocks.rescale(t, then, ratio)
     this.settings = settings
     this.advanceAll()
+    announceSettings(this, partial)
   }
 
   snapshot(): PacerSnapshot {

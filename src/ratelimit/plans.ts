@@ -1,5 +1,7 @@
 import type { Clock } from '../core/clock.ts'
 import { functionOption, knownOptions, nameOption } from '../core/options.ts'
+import { announceSettings } from '../core/settings.ts'
+import { changed } from './checks.ts'
 import type { Decision, Limiter, LimitPolicy } from './limiter.ts'
 
 export interface PlansOptions {
@@ -72,15 +74,13 @@ class Plans implements Limiter<PlansOptions, PlansSnapshot> {
   }
 
   update(partial: Partial<PlansOptions>): void {
-    const { of, limits, otherwise } = check({
-      of: this.of,
-      limits: Object.fromEntries(this.limits),
-      otherwise: this.otherwise,
-      ...partial,
-    })
+    knownOptions('update of plans', partial, ['of', 'limits', 'otherwise'])
+    const now = { of: this.of, limits: Object.fromEntries(this.limits), otherwise: this.otherwise }
+    const { of, limits, otherwise } = check(changed(now, partial))
     this.of = of
     this.limits = new Map(Object.entries(limits))
     this.otherwise = otherwise
+    announceSettings(this, partial)
   }
 
   snapshot(): PlansSnapshot {

@@ -12,11 +12,11 @@ export interface LimitEvent {
 }
 
 /** A call was refused. */
-export const limitDenied: Event<LimitEvent> = createEvent('ratelimit.denied')
+export const limitDenied: Event<LimitEvent> = createEvent('ratelimit-denied')
 /** A limit that only watches would have refused a call. */
-export const limitShadowed: Event<LimitEvent> = createEvent('ratelimit.shadowed')
+export const limitShadowed: Event<LimitEvent> = createEvent('ratelimit-shadowed')
 /** A call was granted, and little is left. */
-export const limitNear: Event<LimitEvent> = createEvent('ratelimit.near')
+export const limitNear: Event<LimitEvent> = createEvent('ratelimit-near')
 
 /**
  * In the context of a call that was granted when little was left: the decision. For those further in who can do

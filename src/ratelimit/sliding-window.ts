@@ -163,15 +163,20 @@ class SlidingWindowRule implements Rule {
 
   /** What is in the buckets from `oldest` to `newest`, the newest that the row knows. */
   private sum(cells: Float64Array, at: number, oldest: number, newest: number): number {
-    let sum = 0
     const from = Math.max(oldest, newest - this.buckets)
-    for (let i = from; i <= newest; i++) sum += cells[this.slot(at, i)]!
+    const end = at + 3 + this.buckets
+    let sum = 0
+    let slot = this.slot(at, from)
+    for (let left = newest - from; left >= 0; left--) {
+      sum += cells[slot]!
+      if (++slot === end) slot = at + 2
+    }
     return sum
   }
 
   private slot(at: number, index: number): number {
     // The buckets before the first one have negative indexes.
     const ring = this.buckets + 1
-    return at + 2 + ((index + ring) % ring)
+    return at + 2 + (index - Math.floor(index / ring) * ring)
   }
 }

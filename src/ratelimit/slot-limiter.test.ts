@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { inspect } from '../core/mechanism.ts'
+import { type SettingsChange, settingsChanged } from '../core/settings.ts'
 import { manualClock } from '../testing/manual-clock.ts'
 import { fixedWindow } from './fixed-window.ts'
 import type { Limiter } from './limiter.ts'
@@ -118,7 +119,11 @@ describe('update', () => {
     expect(() => limiter.update({ ratePerSecond: 2, burst: -1 })).toThrow(/burst/)
     expect(() => limiter.update({ maxKeys: 7 })).toThrow(/no option `maxKeys`/)
     expect(limiter.snapshot().settings).toEqual({ ratePerSecond: 1, burst: 5 })
-    limiter.update({ burst: 7 })
+    const heard: SettingsChange[] = []
+    const stop = settingsChanged.on(change => heard.push(change))
+    limiter.update({ burst: 7, ratePerSecond: undefined as never })
+    stop()
+    expect(heard).toEqual([{ kind: 'token-bucket', name: 'token-bucket', changed: { burst: 7 } }])
     expect(limiter.snapshot().settings).toEqual({ ratePerSecond: 1, burst: 7 })
     expect(limiter.policies()).toEqual([{ name: 'token-bucket', quota: 7, windowMs: 7000 }])
   })

@@ -11,10 +11,11 @@ import type { Clock } from '../core/clock.ts'
 import { systemClock } from '../core/clock.ts'
 import { register } from '../core/mechanism.ts'
 import { knownOptions, nameOption, numberOption } from '../core/options.ts'
-import { type Fingerprint, MAX_HASHED_UNITS } from '../internal/key-hash.ts'
+import { announceSettings } from '../core/settings.ts'
+import type { Fingerprint } from '../internal/key-hash.ts'
 import { SlotTable } from '../internal/slot-table.ts'
 import { BlockList } from './block-list.ts'
-import { checkCost, checkKey } from './checks.ts'
+import { changed, checkCost, checkKey } from './checks.ts'
 import { noteBuilt } from './config-checks.ts'
 import type { Decision, Limiter, LimitPolicy } from './limiter.ts'
 import { type Rule, rowFor } from './rule.ts'
@@ -73,8 +74,6 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
   private allowed: number
   private denied: number
   private never: number
-  private lastKey: string | undefined
-  private lastPrint: Fingerprint
 
   /** @param own the options that are not common to all, which are the ones that `update` can change */
   constructor(kind: string, options: Options, own: readonly string[], build: (options: Options) => Plan) {
@@ -99,25 +98,23 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
     this.allowed = 0
     this.denied = 0
     this.never = 0
-    this.lastKey = ''
-    this.lastPrint = this.table.hash.of('')
     noteBuilt(kind, this.name)
     register(this)
   }
 
   take(key: string, cost: number = 1, now: number = this.clock.now()): Decision {
-    if (key !== this.lastKey) this.rehash(key)
+    checkKey(key)
     if (cost !== 1) checkCost(cost)
     const { rule, table } = this
     const { cells } = table
     const t = this.scale.read(now)
-    const print = this.lastPrint
+    const print = table.hash.of(key)
     let at = table.find(print)
     const owned = at >= 0
     if (!owned) at = table.shared(print)
     const wait = cost > rule.limit ? Infinity : rule.wait(cells, at, cost, t)
     if (wait > 0 || cost === 0 || this.blocks.count > 0) {
-      const decision = this.judge(at, cost, wait, t)
+      const decision = this.judge(at, print, cost, wait, t)
       if (!decision.allowed || cost === 0) return this.counted(decision)
     }
     if (!owned) at = rowFor(table, rule, print, t)
@@ -127,32 +124,33 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
   }
 
   peek(key: string, cost: number = 1, now: number = this.clock.now()): Decision {
-    if (key !== this.lastKey) this.rehash(key)
+    checkKey(key)
     checkCost(cost)
     const { rule, table } = this
     const t = this.scale.read(now)
-    const own = table.find(this.lastPrint)
-    const at = own < 0 ? table.shared(this.lastPrint) : own
-    return this.judge(at, cost, cost > rule.limit ? Infinity : rule.wait(table.cells, at, cost, t), t)
+    const print = table.hash.of(key)
+    const own = table.find(print)
+    const at = own < 0 ? table.shared(print) : own
+    return this.judge(at, print, cost, cost > rule.limit ? Infinity : rule.wait(table.cells, at, cost, t), t)
   }
 
   refund(key: string, cost: number, now: number = this.clock.now(), takenAt: number = now): void {
-    if (key !== this.lastKey) this.rehash(key)
+    checkKey(key)
     checkCost(cost)
     const { table, scale } = this
     const t = scale.read(now)
-    const print = this.lastPrint
+    const print = table.hash.of(key)
     const own = table.find(print)
     const at = own < 0 ? table.shared(print) : own
     if (table.cells[at]! > t) this.rule.give(table.cells, at, cost, t, scale.past(takenAt))
   }
 
   charge(key: string, cost: number, now: number = this.clock.now()): void {
-    if (key !== this.lastKey) this.rehash(key)
+    checkKey(key)
     checkCost(cost)
     const { table, rule } = this
     const t = this.scale.read(now)
-    const print = this.lastPrint
+    const print = table.hash.of(key)
     const own = table.find(print)
     const at = own < 0 ? rowFor(table, rule, print, t) : own
     rule.add(table.cells, at, Math.min(cost, 2 * rule.limit), t)
@@ -171,7 +169,7 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
 
   update(partial: Partial<Options>): void {
     knownOptions(`update of ${this.kind}`, partial, this.own)
-    const options = { ...this.options, ...partial }
+    const options = changed(this.options, partial)
     const { rule, scale, windowMs } = this.build(options)
     const { rule: old, scale: earlier, table } = this
     const now = this.clock.now()
@@ -188,6 +186,7 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
     this.rule = rule
     this.scale = scale
     this.promise = policyOf(this.name, rule, windowMs)
+    announceSettings(this, partial)
   }
 
   snapshot(): LimiterSnapshot {
@@ -214,17 +213,10 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
     this.never = 0
   }
 
-  /** Notes the fingerprint of a key: the same one often comes several times in a row, and there may be only one. */
-  private rehash(key: string): void {
-    checkKey(key)
-    this.lastKey = key.length <= MAX_HASHED_UNITS ? key : undefined
-    this.lastPrint = this.table.hash.of(key)
-  }
-
-  /** The decision on the key of `lastPrint`, after what the rule says and before anything is taken. */
-  private judge(at: number, cost: number, wait: number, now: number): Decision {
+  /** The decision before anything is taken, from what the rule says and whether the key is blocked. */
+  private judge(at: number, print: Fingerprint, cost: number, wait: number, now: number): Decision {
     const { rule, scale, table } = this
-    const blocked = this.blocks.leftOf(this.lastPrint, now)
+    const blocked = this.blocks.leftOf(print, now)
     if (cost === 0) wait = rule.limit === 0 ? Infinity : 0
     const longest = wait > blocked ? wait : blocked
     const reset = table.cells[at]! - now
