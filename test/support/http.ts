@@ -76,14 +76,16 @@ export class RawConnection {
 
   /** The next answer in full. */
   async answer(toHead = false): Promise<RawAnswer> {
-    const head = await this.until(/^[^]*?\r\n\r\n/)
+    const head = await this.until(/^[\s\S]*?\r\n\r\n/)
     const [first = '', ...lines] = head.trimEnd().split('\r\n')
     const headers = Object.fromEntries(
       lines.map(line => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 2)]),
     )
     const length = Number(headers['content-length'] ?? 0)
     const chunked = headers['transfer-encoding'] === 'chunked'
-    const body = toHead ? '' : await this.until(chunked ? /^[^]*?0\r\n\r\n/ : new RegExp(`^[^]{${length}}`))
+    const body = toHead
+      ? ''
+      : await this.until(chunked ? /^[\s\S]*?0\r\n\r\n/ : new RegExp(`^[\\s\\S]{${length}}`))
     return { status: Number(first.split(' ')[1]), headers, body }
   }
 

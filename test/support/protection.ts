@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import fc from 'fast-check'
 import {
   addAnswerField,
   type Context,
@@ -61,6 +62,29 @@ export const refuseMarked: ReturnType<typeof gate> = gate<IncomingMessage>({
       ? undefined
       : new Rejection({ reason: 'shed', policy: 'secret-policy', retry: 'later', retryAfterMs: 1_500 }),
 }) as ReturnType<typeof gate>
+
+const fieldNames = [
+  'grpc-timeout',
+  'x-envoy-expected-rq-timeout-ms',
+  'baggage',
+  'x-retry-attempt',
+  'grpc-previous-rpc-attempts',
+]
+
+const fieldValue = fc.oneof(
+  fc.constantFrom(
+    ...['', '-1', '1e9', '99999999H', '999999999S', 'NaN', '0x10', '\u00b2', '10, 20', '5m5', ' 5m', '5 m'],
+    ...[
+      '18446744073709551616',
+      '9007199254740993',
+      'criticality=critical-plus',
+      'criticality=%',
+      'tenant=%00',
+    ],
+    ...['='.repeat(9_000), ','.repeat(400), 'tenant=a,'.repeat(200)],
+  ),
+  fc.string({ unit: 'grapheme-ascii', maxLength: 40 }),
+)
 
 const until = async (condition: () => boolean): Promise<void> => {
   while (!condition()) await new Promise(resolve => setTimeout(resolve, 2))
@@ -177,6 +201,7 @@ export function describeProtection(name: string, build: Build): void {
         expect(JSON.parse(answer.body).type).toBe('urn:spillway:deadline-exceeded')
         expect(answer.headers['x-should-retry']).toBe('false')
         expect(answer.headers['x-rejected']).toBeUndefined()
+        await until(() => reasons.length > 0)
         expect(reasons).toMatchObject([{ reason: 'deadline-exceeded' }])
         expect(outcomes).toEqual(['timeout'])
         expect((await client.ask('GET').answer()).status).toBe(504)
@@ -246,7 +271,7 @@ export function describeProtection(name: string, build: Build): void {
       })
       client.ask('GET')
       await client.closed
-      expect(await client.until(/[^]*/)).toMatch(/^HTTP\/1\.1 200 OK[^]*12345$/)
+      expect(await client.until(/[\s\S]*/)).toMatch(/^HTTP\/1\.1 200 OK[\s\S]*12345$/)
       expect(outcomes).toEqual(['timeout'])
     })
 
@@ -440,6 +465,81 @@ export function describeProtection(name: string, build: Build): void {
       expect(refused.headers.ratelimit).toContain('"a";r=1')
     })
 
+    it('answers a refusal that the handler fails with, and counts it as one', async () => {
+      const { gate: note, outcomes, errors } = noting()
+      const refusal = new Rejection({ reason: 'breaker-open', policy: 'secret-database', retry: 'never' })
+      const client = await start(note, async () => {
+        throw refusal
+      })
+      const answer = await client.ask('GET').answer()
+      expect(answer.status).toBe(503)
+      expect(answer.headers['x-should-retry']).toBe('false')
+      expect(answer.headers['x-rejected']).toBeUndefined()
+      expect(JSON.stringify(answer)).not.toContain('secret')
+      await until(() => outcomes.length > 0)
+      expect(outcomes).toEqual(['refused'])
+      expect(errors[0]).toBe(refusal)
+    })
+
+    it('does not answer a handler that fails because its client has gone', async () => {
+      const { gate: note, outcomes } = noting()
+      let context: Context | undefined
+      const client = await start(note, async request => {
+        context = contextOf(request)
+        await once(context.signal, 'abort')
+        throw context.signal.reason
+      })
+      client.ask('GET')
+      await until(() => context !== undefined)
+      client.close()
+      await until(() => outcomes.length > 0)
+      expect(outcomes).toEqual(['cancelled'])
+    })
+
+    it('answers the deadline though the handler fails with it at the same moment', async () => {
+      const client = await start(chain(deadline({ totalMs: 20 })), async request => {
+        if (request.url === '/quick') return
+        const { signal } = contextOf(request)
+        await once(signal, 'abort')
+        throw new Error('given up')
+      })
+      for (let n = 0; n < 3; n++) expect((await client.ask('GET').answer()).status).toBe(504)
+    })
+
+    it('takes any headers: none of them crashes it, buys time or buys class', async () => {
+      let context: Context | undefined
+      const client = await start(
+        chain(),
+        (request, response) => {
+          context = contextOf(request)
+          response.end()
+        },
+        { timeoutMs: 400 },
+      )
+      await fc.assert(
+        fc.asyncProperty(fc.array(fc.tuple(fc.constantFrom(...fieldNames), fieldValue)), async fields => {
+          const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')
+          client.write(`GET / HTTP/1.1\r\nhost: a\r\n${lines}\r\n`)
+          const { status } = await client.answer()
+          // No time at all, or more headers than Node takes.
+          if (status === 504) return
+          if (status === 431) {
+            client.close()
+            connection = await RawConnection.open(server.port)
+            return
+          }
+          expect(status).toBe(200)
+          expect(context!.remainingMs).toBeLessThanOrEqual(400)
+          expect([context!.criticality, context!.tenant, context!.attempt]).toEqual([
+            'critical',
+            undefined,
+            1,
+          ])
+        }),
+        { numRuns: 100, seed: 7 },
+      )
+    })
+
     it('runs the handler once, however often a middleware calls next()', async () => {
       let handled = 0
       const twice = layer(
@@ -468,8 +568,9 @@ export function describeProtection(name: string, build: Build): void {
       await client.ask('GET').answer()
       const [socket] = sockets
       const before = socket!.eventNames().map(event => socket!.listenerCount(event))
-      for (let n = 0; n < 300; n++) {
-        await client.ask('GET', '/', n % 3 === 0 ? { 'x-refuse': '1' } : {}).answer()
+      for (let batch = 0; batch < 50; batch++) {
+        for (let n = 0; n < 50; n++) client.ask('GET', '/', n % 3 === 0 ? { 'x-refuse': '1' } : {})
+        for (let n = 0; n < 50; n++) await client.answer()
       }
       await new Promise(setImmediate)
       expect(sockets.size).toBe(1)

@@ -1,7 +1,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Middleware } from '../../core/handler.ts'
 import { functionOption } from '../../core/options.ts'
-import { exchangeOf } from './exchange.ts'
+import { type Exchange, exchangeOf } from './exchange.ts'
 import { brokenProblem, problemOf } from './problem.ts'
 import { guardWith, type ProtectOptions } from './protect.ts'
 import { sendProblem } from './send.ts'
@@ -23,14 +23,15 @@ export function protectHandler(
   return (request, response) => {
     guard(request, response, {
       begin() {
+        const exchange = exchangeOf(request)
         try {
           const answer = listener(request, response)
-          if (answer instanceof Promise) answer.catch(error => answerFailure(request, response, error))
+          if (answer instanceof Promise) answer.catch(error => answerFailure(exchange, response, error))
         } catch (error) {
-          answerFailure(request, response, error)
+          answerFailure(exchange, response, error)
         }
       },
-      fail: error => answerFailure(request, response, error),
+      fail: error => answerFailure(undefined, response, error),
     })
   }
 }
@@ -41,12 +42,13 @@ function addressOf(request: IncomingMessage): string | undefined {
 }
 
 /** Answers what a listener, or a middleware in front of it, failed with. */
-function answerFailure(request: IncomingMessage, response: ServerResponse, error: unknown): void {
-  exchangeOf(request)?.note(error)
+function answerFailure(exchange: Exchange | undefined, response: ServerResponse, error: unknown): void {
+  exchange?.note(error)
   const problem = problemOf(error)
   if (!response.writableEnded && !response.destroyed) {
     if (response.headersSent) response.destroy()
     else sendProblem(response, problem ?? brokenProblem())
   }
-  if (problem === undefined) void Promise.reject(error)
+  // Work that was given up may fail of that.
+  if (problem === undefined && exchange?.context.ended !== true) void Promise.reject(error)
 }

@@ -19,9 +19,10 @@ export function parseBaggage(header: string): Baggage {
   for (const part of parts) {
     const [pair = ''] = part.split(';', 1)
     const at = pair.indexOf('=')
-    if (at <= 0) continue
+    if (at < 0) continue
+    const name = pair.slice(0, at).trim()
     const value = decode(pair.slice(at + 1).trim())
-    if (value !== undefined) members.set(pair.slice(0, at).trim(), value)
+    if (name !== '' && value !== undefined) members.set(name, value)
   }
   return members
 }
@@ -34,11 +35,21 @@ export function mergeBaggage(
   const kept = (header ?? '')
     .split(',')
     .map(part => part.trim())
-    .filter(part => part !== '' && !Object.hasOwn(values, part.split('=', 1)[0]!.trim()))
+    .filter(part => part !== '' && !Object.hasOwn(values, nameOf(part)))
   for (const [key, value] of Object.entries(values)) {
-    if (value !== undefined) kept.push(`${key}=${encodeURIComponent(value)}`)
+    if (value !== undefined) kept.push(`${key}=${encode(value)}`)
   }
   return kept.length === 0 ? undefined : kept.join(',')
+}
+
+/** The name of a member, which may have no value but properties only. */
+function nameOf(member: string): string {
+  return member.split(/[=;]/, 1)[0]!.trim()
+}
+
+/** A string cut in the middle of a character has no encoding; what is left of that character is replaced. */
+function encode(text: string): string {
+  return encodeURIComponent(text.replaceAll(/\p{Surrogate}/gu, '\ufffd'))
 }
 
 function decode(text: string): string | undefined {
