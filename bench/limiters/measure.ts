@@ -25,7 +25,7 @@ function addressOf(i: number): string {
 
 /** A new string each time, as it comes out of a parser: nobody has hashed it, or compared it with another. */
 function keyOf(i: number): string {
-  return received.latin1Slice(ends[i - 1] ?? 0, ends[i])
+  return received.toString('latin1', ends[i - 1] ?? 0, ends[i])
 }
 
 /** A generator of its own with a fixed seed, so that every limiter is asked for the same keys. */

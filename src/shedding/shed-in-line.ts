@@ -2,6 +2,7 @@ import { gate, layer } from '../core/chain.ts'
 import type { Context } from '../core/context.ts'
 import type { Gate, Outcome } from '../core/gate.ts'
 import type { Handler, Protection } from '../core/handler.ts'
+import { deadlineExceeded } from '../core/rejection.ts'
 import { callAfter } from '../internal/call-after.ts'
 import type { Loop } from '../internal/event-loop.ts'
 import type { Adaptive } from './adaptive.ts'
@@ -82,7 +83,8 @@ class LineTask implements ShedTask {
 
   rejection(call: ShedCall, refusal: Refusal): unknown {
     const { context } = this
-    if (refusal === 'gone') return context.scope.reason
+    // Its time may be up before the alarm that says so has rung.
+    if (refusal === 'gone') return context.scope.reason ?? deadlineExceeded(this.door.name, false)
     return this.door.refuse(call, refusal, context, context.clock.now())
   }
 }
