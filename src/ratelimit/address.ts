@@ -47,7 +47,7 @@ function parseIpv6(text: string): Address | undefined {
 
 /** -1 for what is no part of an address. The last part may be written like an IPv4 address. */
 function wordsOf(part: string, text: string): readonly number[] {
-  if (part.includes('.') && text.endsWith(part)) return parseIpv4(part) ?? [-1]
+  if (part.includes('.') && text.indexOf(part) === text.length - part.length) return parseIpv4(part) ?? [-1]
   return [/^[\da-f]{1,4}$/i.test(part) ? Number.parseInt(part, 16) : -1]
 }
 

@@ -158,7 +158,7 @@ describe('the context of a handler', () => {
       },
     })
     await catalog.getItem({ id: 1 }, createContext({ timeoutMs: 40 })).catch(() => {})
-    await until(() => context?.ended === true)
+    await until(() => context?.scope.ending !== undefined)
     expect(context?.scope.ending).toBe('timeout')
   })
 })
