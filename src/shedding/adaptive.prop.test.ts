@@ -194,5 +194,3 @@ describe('any order of arrivals, batches, ends, stalls and settings', () => {
     )
   })
 })
-
-describe('order', () => {})
