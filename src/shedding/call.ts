@@ -69,6 +69,11 @@ export class ShedCall {
     this.costMs = 0
   }
 
+  /** Whether it counts as in flight now. A call that is let through unasked, or only watched, does not. */
+  get counts(): boolean {
+    return this.shedder !== undefined
+  }
+
   /** It came out as it should, and the time it took says something about the load. */
   success(now: number): void {
     this.shedder?.settle(this, 'success', now)

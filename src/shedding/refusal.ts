@@ -15,7 +15,7 @@ function adviceFor(call: ShedCall): RetryAdvice {
 }
 
 /** For how long a refused caller should stay away, in milliseconds. */
-function awayMs(random: () => number): number {
+export function awayMs(random: () => number): number {
   return AWAY_MS * (1 + JITTER * (2 * random() - 1))
 }
 

@@ -1,0 +1,403 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { once } from 'node:events'
+import {
+  Agent,
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  request as send,
+} from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
+import express from 'express'
+import { afterEach, describe, expect, test } from 'vitest'
+import { adaptive, fixed, type Shedder } from '../../shedding/index.ts'
+import { type ShedServerOptions, shedServer } from './shed-server.ts'
+
+const servers: Server[] = []
+const agents: Agent[] = []
+
+afterEach(() => {
+  for (const server of servers.splice(0)) {
+    server.closeAllConnections()
+    server.close()
+  }
+  for (const agent of agents.splice(0)) agent.destroy()
+})
+
+async function start(shedder: Shedder, listener: RequestListener, options?: ShedServerOptions) {
+  const server = shedServer(createServer(listener), shedder, options).listen(0, '127.0.0.1')
+  servers.push(server)
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const agent = new Agent({ keepAlive: true })
+  agents.push(agent)
+  const get = (path = '/', headers: Record<string, string> = {}, method = 'GET', body = '') =>
+    new Promise<{ status: number; headers: IncomingMessage['headers']; body: string }>((resolve, reject) => {
+      const request = send({ port, path, agent, headers, method }, response => {
+        let text = ''
+        response.on('data', chunk => {
+          text += chunk
+        })
+        response.on('end', () => {
+          resolve({ status: response.statusCode!, headers: response.headers, body: text })
+        })
+      })
+      request.on('error', reject)
+      request.end(body)
+    })
+  return { server, port, get }
+}
+
+/** Resolves when `condition` holds. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise(resolve => setTimeout(resolve, 1))
+}
+
+const ok: RequestListener = (_request, response) => {
+  response.end('served')
+}
+
+/** A listener that answers when told. */
+function parked() {
+  const waiting: (() => void)[] = []
+  const listener: RequestListener = (_request, response) => {
+    waiting.push(() => response.end('served'))
+  }
+  return { waiting, listener }
+}
+
+describe('letting in', () => {
+  test('a request is served as without it, and is over when its answer is sent', async () => {
+    const shedder = adaptive()
+    const { get } = await start(shedder, ok)
+    expect(await get('/a')).toMatchObject({ status: 200, body: 'served' })
+    expect(await get('/a')).toMatchObject({ status: 200, body: 'served' })
+    expect(shedder.snapshot()).toMatchObject({ inFlight: 0, admitted: 2 })
+  })
+
+  test('express behind it routes and parses as ever', async () => {
+    const app = express()
+    app.use(express.json())
+    app.post('/sum', (request, response) => {
+      response.json({ sum: request.body.a + request.body.b })
+    })
+    const { get } = await start(adaptive(), app)
+    const answer = await get('/sum', { 'content-type': 'application/json' }, 'POST', '{"a":2,"b":3}')
+    expect(JSON.parse(answer.body)).toEqual({ sum: 5 })
+    expect((await get('/nowhere')).status).toBe(404)
+  })
+
+  test('a listener that is added later stands behind it too', async () => {
+    const shedder = fixed({ limit: 1 })
+    const server = shedServer(createServer(), shedder)
+    server.on('request', ok)
+    servers.push(server.listen(0, '127.0.0.1'))
+    await once(server, 'listening')
+    const answer = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+    expect(await answer.text()).toBe('served')
+    expect(shedder.snapshot().admitted).toBe(1)
+  })
+
+  test('many at once, through the queue, in the context that each came in', async () => {
+    const storage = new AsyncLocalStorage<string>()
+    const shedder = adaptive()
+    const seen = new Set<string>()
+    const server = createServer((request, response) => {
+      const until = performance.now() + 1
+      while (performance.now() < until);
+      if (storage.getStore() === request.url) seen.add(request.url!)
+      response.end('served')
+    })
+    shedServer(server, shedder, { route: () => '/' })
+    // What a tracing library does: it stands around everything, with a context for each request.
+    const emit = server.emit.bind(server) as (event: string, ...args: unknown[]) => boolean
+    const traced = (event: string, ...args: unknown[]): boolean => {
+      if (event !== 'request') return emit(event, ...args)
+      return storage.run((args[0] as IncomingMessage).url!, () => emit(event, ...args))
+    }
+    server.emit = traced as typeof server.emit
+    servers.push(server.listen(0, '127.0.0.1'))
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, (_, i) => fetch(`http://127.0.0.1:${port}/${i}`)),
+    )
+    const served = answers.filter(({ status }) => status === 200).length
+    expect(served).toBeGreaterThan(5)
+    expect(seen.size).toBe(served)
+    await until(() => shedder.snapshot().inFlight === 0)
+    expect(shedder.snapshot().admitted).toBe(served)
+  })
+})
+
+describe('refusing', () => {
+  test('is a 503 with the marks of the contract, on a connection that is kept', async () => {
+    const { waiting, listener } = parked()
+    const shedder = fixed({ limit: 1 })
+    const { get } = await start(shedder, listener)
+    const first = get()
+    await until(() => waiting.length === 1)
+    const refused = await get()
+    expect(refused).toMatchObject({ status: 503, body: '' })
+    expect(refused.headers).toMatchObject({ 'x-rejected': 'shed', 'content-length': '0' })
+    expect(refused.headers.connection).not.toBe('close')
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThanOrEqual(1)
+    const ms = Number(refused.headers['retry-after-ms'])
+    expect(ms).toBeGreaterThanOrEqual(500)
+    expect(ms).toBeLessThanOrEqual(1_500)
+    waiting[0]!()
+    expect((await first).status).toBe(200)
+    expect(shedder.snapshot()).toMatchObject({ inFlight: 0, admitted: 1 })
+  })
+
+  test('sends clients away for different times', async () => {
+    const { waiting, listener } = parked()
+    let seed = 0
+    const { get } = await start(fixed({ limit: 1 }), listener, {
+      random: () => {
+        seed = (seed + 0.0624) % 1
+        return seed
+      },
+    })
+    get().catch(() => {})
+    await until(() => waiting.length === 1)
+    const times = new Set<string>()
+    for (let i = 0; i < 16; i++) times.add((await get()).headers['retry-after-ms'] as string)
+    expect(times.size).toBeGreaterThan(10)
+    waiting[0]!()
+  })
+
+  test('a second try of a trusted peer is told not to try again', async () => {
+    const { waiting, listener } = parked()
+    const { get } = await start(fixed({ limit: 1 }), listener, { trustPeers: true })
+    get().catch(() => {})
+    await until(() => waiting.length === 1)
+    const refused = await get('/', { 'x-retry-attempt': '2' })
+    expect(refused.headers).toMatchObject({ 'x-should-retry': 'false', 'x-rejected': 'shed' })
+    expect(refused.headers['retry-after']).toBeUndefined()
+    waiting[0]!()
+  })
+
+  test('a large body that nobody reads does not break the connection', async () => {
+    const { waiting, listener } = parked()
+    const { get } = await start(fixed({ limit: 1 }), listener)
+    get().catch(() => {})
+    await until(() => waiting.length === 1)
+    for (let i = 0; i < 3; i++) {
+      const answer = await get('/', { 'content-type': 'text/plain' }, 'POST', 'x'.repeat(200_000))
+      expect(answer.status).toBe(503)
+    }
+    waiting[0]!()
+  })
+
+  test('the answers given meanwhile tell of the pressure', async () => {
+    const { waiting, listener } = parked()
+    const shedder = fixed({ limit: 2 })
+    const { get } = await start(shedder, listener)
+    const held = [get(), get()]
+    await until(() => waiting.length === 2)
+    expect((await get()).status).toBe(503)
+    waiting.shift()!()
+    await Promise.any(held)
+    const answer = get()
+    await until(() => waiting.length === 2)
+    for (const end of waiting) end()
+    expect(Number((await answer).headers['x-pressure'])).toBeGreaterThan(0.5)
+  })
+
+  test('observing refuses nobody and counts who would have been', async () => {
+    const { waiting, listener } = parked()
+    const shedder = fixed({ limit: 1, mode: 'observe' })
+    const { get } = await start(shedder, listener)
+    const answers = [get(), get(), get()]
+    await until(() => waiting.length === 3)
+    expect(shedder.snapshot()).toMatchObject({ inFlight: 1, refused: { limit: 2 } })
+    for (const end of waiting) end()
+    expect((await Promise.all(answers)).map(({ status }) => status)).toEqual([200, 200, 200])
+    expect(shedder.snapshot().inFlight).toBe(0)
+  })
+})
+
+describe('exempt', () => {
+  test.each(['/healthz', '/livez', '/readyz?verbose', '/metrics', '/health'])('%s', async path => {
+    const shedder = fixed({ limit: 1 })
+    const { waiting, listener } = parked()
+    const { get } = await start(shedder, (request, response) => {
+      if (request.url === '/') listener(request, response as never)
+      else response.end('well')
+    })
+    get().catch(() => {})
+    await until(() => waiting.length === 1)
+    expect(await get(path)).toMatchObject({ status: 200, body: 'well' })
+    expect((await get('/healthzz')).status).toBe(503)
+    expect(shedder.snapshot().exempt).toBe(1)
+    waiting[0]!()
+  })
+
+  test('what the option says, in place of that', async () => {
+    const shedder = adaptive()
+    const { get } = await start(shedder, ok, { exempt: request => request.url === '/admin' })
+    await get('/admin')
+    await get('/healthz')
+    expect(shedder.snapshot()).toMatchObject({ exempt: 1, admitted: 1 })
+  })
+})
+
+describe('when a request is over', () => {
+  test('a stream holds nothing once its head is sent', async () => {
+    const shedder = fixed({ limit: 1 })
+    const { port, get } = await start(shedder, (request, response) => {
+      if (request.url !== '/stream') return void response.end('served')
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      response.write('data: 1\n\n')
+    })
+    const stream = send({ port, path: '/stream' }).end()
+    await once(stream, 'response')
+    expect(shedder.snapshot().inFlight).toBe(0)
+    expect((await get()).status).toBe(200)
+    stream.destroy()
+  })
+
+  test('a client that goes away gives its place back', async () => {
+    const { waiting, listener } = parked()
+    const shedder = fixed({ limit: 5 })
+    const { port } = await start(shedder, listener)
+    for (let i = 0; i < 3; i++) {
+      const request = send({ port, path: '/', agent: false }).end()
+      request.on('error', () => {})
+      await until(() => waiting.length === i + 1)
+      request.destroy()
+    }
+    await until(() => shedder.snapshot().inFlight === 0)
+  })
+
+  test('so do requests that wait behind others on a connection that goes away', async () => {
+    const { waiting, listener } = parked()
+    const shedder = fixed({ limit: 5 })
+    const { port } = await start(shedder, listener)
+    const socket = connect(port, '127.0.0.1')
+    socket.write('GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n')
+    await until(() => waiting.length === 2)
+    expect(shedder.snapshot().inFlight).toBe(2)
+    socket.destroy()
+    await until(() => shedder.snapshot().inFlight === 0)
+  })
+
+  test.each([
+    [200, 'success'],
+    [304, 'success'],
+    [404, 'ignore'],
+    [500, 'ignore'],
+    [503, 'dropped'],
+    [504, 'dropped'],
+  ] as const)('status %d counts as %s', async (status, expected) => {
+    const shedder = fixed({ limit: 5 })
+    const results: string[] = []
+    const { settle } = shedder
+    shedder.settle = (call, result, now) => {
+      results.push(result)
+      settle.call(shedder, call, result, now)
+    }
+    const { get } = await start(shedder, (_request, response) => {
+      response.statusCode = status
+      response.end()
+    })
+    expect((await get()).status).toBe(status)
+    expect(results).toEqual([expected])
+  })
+
+  test('a head that cannot be sent is not one that has been', async () => {
+    const shedder = fixed({ limit: 1 })
+    const { get } = await start(shedder, (_request, response) => {
+      expect(() => response.writeHead(200, { 'bad header': '1' })).toThrow()
+      expect(shedder.snapshot().inFlight).toBe(1)
+      response.writeHead(200)
+      expect(shedder.snapshot().inFlight).toBe(0)
+      response.end('served')
+    })
+    expect((await get()).body).toBe('served')
+  })
+})
+
+describe('what a request is to the shedder', () => {
+  async function seen(
+    headers: Record<string, string>,
+    options: ShedServerOptions = {},
+    path = '/users/17?x=1',
+  ) {
+    const shedder = adaptive()
+    const calls: Parameters<Shedder['offer']>[0][] = []
+    const { offer } = shedder
+    shedder.offer = (call, ...rest) => {
+      calls.push(call)
+      return offer.call(shedder, call, ...rest)
+    }
+    const { get } = await start(shedder, ok, options)
+    const { status } = await get(path, headers)
+    return { call: calls[0]!, status }
+  }
+  const peer = { baggage: 'criticality=sheddable,tenant=acme', 'x-retry-attempt': '3' }
+
+  test('its route without identifiers; what it says of itself counts for nothing', async () => {
+    expect((await seen(peer)).call).toMatchObject({
+      route: 'GET /users',
+      importance: 1,
+      tenant: undefined,
+      again: false,
+    })
+  })
+
+  test('unless peers are trusted', async () => {
+    expect((await seen(peer, { trustPeers: true })).call).toMatchObject({
+      importance: 3,
+      tenant: 'acme',
+      again: true,
+    })
+  })
+
+  test('or options say so', async () => {
+    const options: ShedServerOptions = {
+      route: request => `${request.method}`,
+      criticality: () => 'critical-plus',
+      tenant: request => request.headers['x-tenant'] as string,
+    }
+    expect((await seen({ 'x-tenant': 'a' }, options)).call).toMatchObject({
+      route: 'GET',
+      importance: 0,
+      tenant: 'a',
+    })
+  })
+
+  test('a deadline that has passed is not begun', async () => {
+    expect((await seen({ 'X-Envoy-Expected-Rq-Timeout-Ms': '0' })).status).toBe(503)
+    const { call } = await seen({ 'x-envoy-expected-rq-timeout-ms': '5000' })
+    expect(call.deadline - performance.now()).toBeGreaterThan(3_000)
+    expect(call.deadline - performance.now()).toBeLessThanOrEqual(5_000)
+  })
+
+  test('one that nobody can make sense of is served', async () => {
+    const route = (): string => {
+      throw new Error('no route')
+    }
+    expect((await seen({}, { route })).status).toBe(200)
+  })
+})
+
+test('a shedder that fails lets requests through', async () => {
+  const shedder = adaptive()
+  shedder.offer = () => {
+    throw new Error('broken')
+  }
+  const { get } = await start(shedder, ok)
+  expect((await get()).status).toBe(200)
+})
+
+test('options are checked', () => {
+  expect(() => shedServer(createServer(), {} as Shedder)).toThrow('second argument of shedServer()')
+  expect(() => shedServer(createServer(), adaptive(), { routes: 1 } as object)).toThrow(
+    'shedServer has no option `routes`',
+  )
+  expect(() => shedServer(createServer(), adaptive(), { exempt: '/' } as object)).toThrow('`exempt`')
+  expect(() => shedServer(createServer(), adaptive(), { timeoutMs: -1 })).toThrow('`timeoutMs`')
+})
