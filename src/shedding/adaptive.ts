@@ -172,9 +172,12 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
         this.knee.hold()
         return undefined
       }
-      const call = this.queue.take()!
-      if (call.task.gone || call.deadline <= now) this.turnAway(call, 'late', now)
-      else {
+      const call = this.queue.peek()!
+      if (call.task.gone || call.deadline <= now) {
+        this.queue.skip()
+        this.turnAway(call, 'late', now)
+      } else {
+        this.queue.take()
         this.rate.started(call.costMs)
         this.begin(call, now)
         return call

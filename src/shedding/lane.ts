@@ -106,20 +106,30 @@ export class Lane {
     this.size++
   }
 
-  /** Removes the call whose turn it is. `newestFirst` goes for the tenants that wait for their share or more. */
+  /** The call whose turn it is. `newestFirst` goes for the tenants that wait for their share or more. */
+  peek(newestFirst: boolean): ShedCall | undefined {
+    return this.turn(newestFirst)?.call
+  }
+
+  /** Removes the call whose turn it is, and charges its tenant. */
   take(newestFirst: boolean): ShedCall | undefined {
-    for (let flow = this.order.pop(); flow !== undefined; flow = this.order.pop()) {
-      flow.held = false
-      const busy = flow.workMs * this.active >= this.workMs
-      const waiting = newestFirst && busy ? flow.newest : flow.oldest
-      if (waiting === undefined) continue
-      this.virtual = Math.max(this.virtual, flow.tag)
-      flow.finish = flow.tag + waiting.call.costMs
-      this.remove(waiting)
-      if (flow.newest !== undefined) this.hold(flow)
-      return waiting.call
-    }
-    return undefined
+    const waiting = this.turn(newestFirst)
+    if (waiting === undefined) return undefined
+    const { call, flow } = waiting
+    this.order.pop()
+    flow.held = false
+    this.virtual = Math.max(this.virtual, flow.tag)
+    flow.finish = flow.tag + call.costMs
+    this.remove(waiting)
+    if (flow.newest !== undefined) this.hold(flow)
+    return call
+  }
+
+  /** Removes the call whose turn it is, and charges nobody: it is not going to begin. */
+  skip(newestFirst: boolean): ShedCall | undefined {
+    const waiting = this.turn(newestFirst)
+    if (waiting !== undefined) this.remove(waiting)
+    return waiting?.call
   }
 
   /** Removes the call that has waited longest. */
@@ -148,6 +158,18 @@ export class Lane {
       if (flow.newest === undefined && !flow.held) this.flows.delete(tenant)
       else flow.finish = flow.tag
     }
+  }
+
+  private turn(newestFirst: boolean): Waiting | undefined {
+    for (let flow = this.order.peek(); flow !== undefined; flow = this.order.peek()) {
+      if (flow.newest !== undefined) {
+        const busy = flow.workMs * this.active >= this.workMs
+        return newestFirst && busy ? flow.newest : flow.oldest
+      }
+      this.order.pop()
+      flow.held = false
+    }
+    return undefined
   }
 
   private flowOf(tenant: string | undefined): Flow {

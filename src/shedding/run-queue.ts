@@ -13,7 +13,7 @@ import type { ShedCall } from './call.ts'
 import { Lane } from './lane.ts'
 
 export const CLASSES = 4
-/** The most work that a class is owed, unless one call is more. */
+/** The most work that a class is owed, unless the call that it wants to begin is more. */
 const MAX_OWED_MS = 20
 
 /** The waiting calls of one class. */
@@ -24,12 +24,15 @@ export class ClassQueue {
   stands: boolean
   /** What it is owed of its floor. */
   owedMs: number
+  /** What the call that came last costs. */
+  private lastCostMs: number
 
   constructor() {
     this.first = new Lane()
     this.again = new Lane()
     this.stands = false
     this.owedMs = 0
+    this.lastCostMs = 0
   }
 
   get size(): number {
@@ -45,9 +48,24 @@ export class ClassQueue {
     return Math.min(this.first.oldest?.arrivedAt ?? Infinity, this.again.oldest?.arrivedAt ?? Infinity)
   }
 
+  /** The lane that the next call comes from: first tries before second ones. */
+  private get lane(): Lane {
+    return this.first.size > 0 ? this.first : this.again
+  }
+
+  /** The call that is to begin next. */
+  get next(): ShedCall | undefined {
+    return this.lane.peek(this.stands)
+  }
+
   /** Whether it has been passed over for long enough to have its next call served. */
   get isOwed(): boolean {
-    return this.owedMs >= (this.first.oldest ?? this.again.oldest!).costMs
+    return this.owedMs > 0 && this.owedMs >= this.next!.costMs
+  }
+
+  push(call: ShedCall): void {
+    this.laneOf(call).push(call)
+    this.lastCostMs = call.costMs
   }
 
   laneOf(call: ShedCall): Lane {
@@ -55,7 +73,21 @@ export class ClassQueue {
   }
 
   take(): ShedCall | undefined {
-    return (this.first.size > 0 ? this.first : this.again).take(this.stands)
+    return this.lane.take(this.stands)
+  }
+
+  skip(): ShedCall | undefined {
+    return this.lane.skip(this.stands)
+  }
+
+  /** Others had `ms` of work: a class that could never save up what its calls cost would never be served. */
+  passedOver(ms: number, floorRatio: number): void {
+    const most = Math.max(MAX_OWED_MS, this.lastCostMs, this.next?.costMs ?? 0)
+    this.owedMs = Math.min(most, this.owedMs + floorRatio * ms)
+  }
+
+  served(ms: number): void {
+    this.owedMs = Math.max(0, this.owedMs - ms)
   }
 }
 
@@ -75,27 +107,31 @@ export class RunQueue {
   }
 
   push(call: ShedCall): void {
-    this.classes[call.importance]!.laneOf(call).push(call)
+    this.classes[call.importance]!.push(call)
     this.size++
   }
 
-  /** Removes the call that is to begin next. */
+  /** The call that is to begin next. */
+  peek(): ShedCall | undefined {
+    return this.turn()?.next
+  }
+
+  /** Removes the call that is to begin next, and charges its class and its tenant. */
   take(): ShedCall | undefined {
     const { classes, floorRatio } = this
-    let chosen: ClassQueue | undefined
+    const chosen = this.turn()
+    const call = this.removed(chosen?.take())
+    if (call === undefined) return undefined
     for (const queue of classes) {
-      if (queue.size === 0) continue
-      if (chosen === undefined || queue.isOwed) chosen = queue
-    }
-    const call = chosen?.take()
-    if (chosen === undefined || call === undefined) return undefined
-    this.size--
-    const most = Math.max(MAX_OWED_MS, 2 * call.costMs)
-    for (const queue of classes) {
-      if (queue === chosen) queue.owedMs = Math.max(0, queue.owedMs - call.costMs)
-      else queue.owedMs = Math.min(most, queue.owedMs + floorRatio * call.costMs)
+      if (queue === chosen) queue.served(call.costMs)
+      else queue.passedOver(call.costMs, floorRatio)
     }
     return call
+  }
+
+  /** Removes it, and charges nobody: it is not going to begin. */
+  skip(): ShedCall | undefined {
+    return this.removed(this.turn()?.skip())
   }
 
   /** What is in front of the last call of the lane that `call` is in, or would be, in milliseconds of work. */
@@ -126,7 +162,18 @@ export class RunQueue {
       first.reset()
       again.reset()
     }
-    for (const queue of this.classes) queue.owedMs = 0
+    for (const queue of this.classes) {
+      queue.owedMs = 0
+      queue.stands = false
+    }
+  }
+
+  private turn(): ClassQueue | undefined {
+    let chosen: ClassQueue | undefined
+    for (const queue of this.classes) {
+      if (queue.size > 0 && (chosen === undefined || queue.isOwed)) chosen = queue
+    }
+    return chosen
   }
 
   private removed(call: ShedCall | undefined): ShedCall | undefined {
