@@ -2,26 +2,29 @@ import type { Alarm, Clock } from '../core/clock.ts'
 import type { Context } from '../core/context.ts'
 import type { Ending, Watcher } from '../core/scope.ts'
 import { type Deferred, defer } from './deferred.ts'
+import { type InLine, Line } from './line.ts'
 
 /** Somebody in a line. Who stops waiting leaves it at once, from wherever in it he stands. */
-class Waiter<T> implements Watcher {
+class Waiter<T> implements Watcher, InLine<Waiter<T>> {
   readonly cost: number
   /** When the waiter joined. */
   readonly since: number
   readonly outcome: Deferred<T>
-  private readonly line: WaitingLine<T>
+  private readonly owner: WaitingLine<T>
   private readonly context: Context | undefined
+  line: Line<Waiter<T>> | undefined
   ahead: Waiter<T> | undefined
   behind: Waiter<T> | undefined
   nextWatcher: Watcher | undefined
   previousWatcher: Watcher | undefined
 
-  constructor(line: WaitingLine<T>, cost: number, since: number, context: Context | undefined) {
+  constructor(owner: WaitingLine<T>, cost: number, since: number, context: Context | undefined) {
     this.cost = cost
     this.since = since
     this.outcome = defer()
-    this.line = line
+    this.owner = owner
     this.context = context
+    this.line = undefined
     this.ahead = undefined
     this.behind = undefined
     this.nextWatcher = undefined
@@ -31,9 +34,9 @@ class Waiter<T> implements Watcher {
 
   /** @internal The waiter's call is over. */
   scopeEnded(_ending: Ending, reason: unknown): void {
-    this.line.remove(this)
+    this.owner.remove(this)
     this.outcome.reject(reason)
-    this.line.onLeave()
+    this.owner.onLeave()
   }
 
   /** Lets go of the waiter's call. */
@@ -47,11 +50,9 @@ class Waiter<T> implements Watcher {
  * it is, and when, its owner decides.
  */
 export class WaitingLine<T> implements Alarm {
-  length: number
   /** The cost of all who wait. */
   cost: number
-  first: Waiter<T> | undefined
-  private last: Waiter<T> | undefined
+  private readonly line: Line<Waiter<T>>
   private readonly clock: Clock
   /** Called when it may be the turn of the first one. */
   readonly ring: () => void
@@ -65,10 +66,8 @@ export class WaitingLine<T> implements Alarm {
   previous: Alarm | undefined
 
   constructor(clock: Clock, owner: { readonly ring: () => void; readonly onLeave: () => void }) {
-    this.length = 0
     this.cost = 0
-    this.first = undefined
-    this.last = undefined
+    this.line = new Line()
     this.clock = clock
     this.ring = owner.ring
     this.onLeave = owner.onLeave
@@ -78,14 +77,17 @@ export class WaitingLine<T> implements Alarm {
     this.previous = undefined
   }
 
+  get length(): number {
+    return this.line.length
+  }
+
+  get first(): Waiter<T> | undefined {
+    return this.line.first
+  }
+
   join(cost: number, since: number, context: Context | undefined): Promise<T> {
     const waiter = new Waiter<T>(this, cost, since, context)
-    const { last } = this
-    waiter.ahead = last
-    if (last === undefined) this.first = waiter
-    else last.behind = waiter
-    this.last = waiter
-    this.length++
+    this.line.push(waiter)
     this.cost += cost
     return waiter.outcome.promise
   }
@@ -107,13 +109,8 @@ export class WaitingLine<T> implements Alarm {
 
   /** @internal */
   remove(waiter: Waiter<T>): void {
-    const { ahead, behind } = waiter
-    if (ahead === undefined) this.first = behind
-    else ahead.behind = behind
-    if (behind === undefined) this.last = ahead
-    else behind.ahead = ahead
-    this.length--
+    if (!this.line.remove(waiter)) return
     this.cost -= waiter.cost
-    if (this.length === 0) this.clock.disarm(this)
+    if (this.line.length === 0) this.clock.disarm(this)
   }
 }

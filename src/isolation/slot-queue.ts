@@ -6,8 +6,8 @@ import type { Handler, Protection } from '../core/handler.ts'
 import { deadlineExceeded, type Rejection } from '../core/rejection.ts'
 import type { Ending, Watcher } from '../core/scope.ts'
 import { callAfter } from '../internal/call-after.ts'
+import type { Line } from '../internal/line.ts'
 import type { Slots, Waiter } from './slots.ts'
-import type { WaitList } from './wait-list.ts'
 
 /** Which set of places a call belongs to. */
 export type Select<Req> = (request: Req, context: Context, now: number) => Slots
@@ -110,9 +110,9 @@ class LineMember implements Waiter, Alarm, Watcher {
   private readonly context: Context
   private readonly resolve: () => void
   private readonly reject: (error: unknown) => void
-  list: WaitList | undefined
-  before: Waiter | undefined
-  after: Waiter | undefined
+  line: Line<Waiter> | undefined
+  ahead: Waiter | undefined
+  behind: Waiter | undefined
   at: number
   next: Alarm | undefined
   previous: Alarm | undefined
@@ -134,9 +134,9 @@ class LineMember implements Waiter, Alarm, Watcher {
     this.context = context
     this.resolve = resolve
     this.reject = reject
-    this.list = undefined
-    this.before = undefined
-    this.after = undefined
+    this.line = undefined
+    this.ahead = undefined
+    this.behind = undefined
     this.at = 0
     this.next = undefined
     this.previous = undefined

@@ -2,17 +2,17 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Criticality, criticalities } from '../core/criticality.ts'
 import type { Rejection } from '../core/rejection.ts'
+import type { Line } from '../internal/line.ts'
 import { Slots, type Waiter } from './slots.ts'
-import type { WaitList } from './wait-list.ts'
 
 class Call implements Waiter {
   readonly id: number
   readonly criticality: Criticality
   readonly since: number
   readonly deadline: number
-  list: WaitList | undefined
-  before: Waiter | undefined
-  after: Waiter | undefined
+  line: Line<Waiter> | undefined
+  ahead: Waiter | undefined
+  behind: Waiter | undefined
   state: 'waiting' | 'running' | 'refused' | 'left' = 'waiting'
   reason: string | undefined
 

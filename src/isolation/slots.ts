@@ -18,8 +18,8 @@ import { criticalities } from '../core/criticality.ts'
 import type { Mechanism } from '../core/mechanism.ts'
 import { deadlineExceeded, Rejection } from '../core/rejection.ts'
 import { announceSettings } from '../core/settings.ts'
+import { type InLine, Line } from '../internal/line.ts'
 import { checkPlaces, type PlacesOptions } from './places.ts'
-import { type Queued, WaitList } from './wait-list.ts'
 
 /** What `snapshot()` says of a set of places. */
 export interface SlotsSnapshot extends Required<PlacesOptions> {
@@ -41,7 +41,7 @@ export interface SlotsSnapshot extends Required<PlacesOptions> {
 }
 
 /** A call in line. */
-export interface Waiter extends Queued {
+export interface Waiter extends InLine<Waiter> {
   readonly since: number
   readonly deadline: number
   /** A place is yours. */
@@ -66,7 +66,7 @@ export class Slots implements Mechanism<PlacesOptions, SlotsSnapshot> {
   private limit: number
   private active: number
   private waiting: number
-  private readonly lines: readonly WaitList[]
+  private readonly lines: readonly Line<Waiter>[]
   /** The mean of the logarithms of durations. */
   private service: number
   private admitted: number
@@ -84,7 +84,7 @@ export class Slots implements Mechanism<PlacesOptions, SlotsSnapshot> {
     this.limit = settings.limit
     this.active = 0
     this.waiting = 0
-    this.lines = criticalities.map(() => new WaitList())
+    this.lines = criticalities.map(() => new Line())
     this.service = -Infinity
     this.admitted = 0
     this.refused = 0
@@ -211,8 +211,8 @@ export class Slots implements Mechanism<PlacesOptions, SlotsSnapshot> {
     if (this.waiting === 0) return undefined
     for (const line of this.lines) {
       while (line.first !== undefined) {
-        const first = line.first as Waiter
-        const waiter = now - first.since > this.settings.lifoAfterMs ? (line.last as Waiter) : first
+        const { first } = line
+        const waiter = now - first.since > this.settings.lifoAfterMs ? line.last! : first
         this.unlink(waiter)
         if (!this.hopeless(waiter, now)) return waiter
         waiter.refuse(this.drop(waiter, now))
@@ -222,7 +222,7 @@ export class Slots implements Mechanism<PlacesOptions, SlotsSnapshot> {
   }
 
   private unlink(waiter: Waiter): void {
-    waiter.list!.remove(waiter)
+    waiter.line!.remove(waiter)
     this.waiting--
   }
 
