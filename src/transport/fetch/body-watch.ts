@@ -3,6 +3,9 @@ import type { Ending, Scope, Watcher } from '../../core/scope.ts'
 /** Ways to read a whole body at once. */
 const readers = ['arrayBuffer', 'blob', 'bytes', 'formData', 'json', 'text'] as const
 
+/** Lets go of bodies that nobody can read any more, where no deadline does. */
+const unread = new FinalizationRegistry<BodyWatch>(watch => watch.release())
+
 /**
  * Keeps a call alive while the body of its response is being read: until then its deadline, and whoever can cancel
  * it, end the body too. A body that nobody reads is let go of when the deadline passes.
@@ -35,7 +38,8 @@ export class BodyWatch implements Watcher {
       return
     }
     scope.watch(this)
-    const done = (): void => this.release()
+    if (scope.deadline === Infinity) unread.register(response, this, this)
+    const done = releaserOf(this)
     // Own properties, because a Response that is wrapped loses its URL, its type and whether it was redirected.
     for (const name of readers) {
       const read = (response as unknown as Record<string, (() => Promise<unknown>) | undefined>)[name]
@@ -55,18 +59,25 @@ export class BodyWatch implements Watcher {
     this.abort(reason)
   }
 
-  private release(): void {
+  release(): void {
     if (this.over) return
     this.over = true
+    unread.unregister(this)
     this.scope.unwatch(this)
     this.scope.close()
   }
+}
+
+/** Made where it cannot hold on to the response: `fetch` gives a connection back when nobody holds its response. */
+function releaserOf(watch: BodyWatch): () => void {
+  return () => watch.release()
 }
 
 /** Calls `done` when what reads the stream by hand has come to its end, or has lost interest. */
 function watchStream(stream: ReadableStream, done: () => void): void {
   const getReader = stream.getReader.bind(stream) as (options?: object) => ReadableStreamDefaultReader
   const pipeTo = stream.pipeTo.bind(stream)
+  const tee = stream.tee.bind(stream)
   const cancel = stream.cancel.bind(stream)
   const iterate = stream.values.bind(stream)
   async function* values(options?: { preventCancel?: boolean }): AsyncGenerator<unknown> {
@@ -84,6 +95,16 @@ function watchStream(stream: ReadableStream, done: () => void): void {
       return reader
     },
     pipeTo: (...args: Parameters<typeof pipeTo>) => pipeTo(...args).finally(done),
+    pipeThrough: <T>(...[pair, options]: Parameters<typeof stream.pipeThrough<T>>) => {
+      pipeTo(pair.writable, options).then(done, done)
+      return pair.readable
+    },
+    // What a clone of the response is made of. Whoever comes to the end of either has read all there is.
+    tee: () => {
+      const branches = tee()
+      for (const branch of branches) watchStream(branch, done)
+      return branches
+    },
     cancel: (reason?: unknown) => cancel(reason).finally(done),
     values,
     [Symbol.asyncIterator]: values,

@@ -1,9 +1,9 @@
+import { adviceOf, advise } from '../../core/advice.ts'
 import type { Context, OpenContext } from '../../core/context.ts'
 import { deadlineExceeded } from '../../core/rejection.ts'
 import { type Ending, Scope, type Watcher } from '../../core/scope.ts'
 import { baggageHeader } from '../wire/baggage.ts'
-import { httpAttemptHeader, writeBaggage } from '../wire/outbound.ts'
-import { encodeHttpTimeout, httpTimeoutHeader } from '../wire/timeout.ts'
+import { writeHttpContext } from '../wire/outbound.ts'
 import { BodyWatch } from './body-watch.ts'
 import { HttpFailure } from './http-failure.ts'
 import { isRequest, type OutgoingRequest } from './outgoing-request.ts'
@@ -15,6 +15,8 @@ export type FetchLike = (input: any, init?: any) => Promise<any>
 export interface Sending {
   readonly fetch: FetchLike
   readonly isFailure: (response: Response) => boolean
+  /** Whether the server is told of the context. */
+  readonly propagate: boolean
   readonly input: string | URL | Request
   readonly init: RequestInit
   /** The request can be sent only once. */
@@ -36,13 +38,15 @@ export class Exchange {
 
   /** The innermost handler: sends the request once. */
   async send(request: OutgoingRequest, context: Context): Promise<Response> {
-    const { fetch, isFailure, input, init, once, call } = this.sending
+    const { fetch, isFailure, propagate, input, init, once, call } = this.sending
     if (this.final !== undefined) throw this.final.error
-    const { remainingMs } = context
-    if (remainingMs === 0) throw deadlineExceeded('fetch', false)
+    if (context.remainingMs === 0) throw deadlineExceeded('fetch', false)
     const connection = new AbortController()
     const headers = new Headers(request.headers)
-    writeContext(context, remainingMs, headers)
+    if (propagate) {
+      const baggage = headers.get(baggageHeader) ?? undefined
+      writeHttpContext(context, baggage, (name, value) => headers.set(name, value))
+    }
     const watcher = new Attempt(connection)
     const { scope } = context
     if (scope.ending !== undefined) throw scope.reason
@@ -77,6 +81,9 @@ export class Exchange {
     const own = this.failures.find(failure => failure === error)
     this.discard(own)
     if (own === undefined) throw error
+    // What the chain has come to know, above all that nobody may try again, must not be lost with the error.
+    const advice = adviceOf(own)
+    if (advice !== undefined) advise(own.response, advice)
     return own.response
   }
 
@@ -104,13 +111,6 @@ class Attempt implements Watcher {
   scopeEnded(_ending: Ending, reason: unknown): void {
     this.connection.abort(reason)
   }
-}
-
-function writeContext(context: Context, remainingMs: number, headers: Headers): void {
-  const timeout = encodeHttpTimeout(remainingMs)
-  if (timeout !== undefined) headers.set(httpTimeoutHeader, timeout)
-  if (context.attempt > 1) headers.set(httpAttemptHeader, String(context.attempt))
-  writeBaggage(context, headers.get(baggageHeader) ?? undefined, (name, value) => headers.set(name, value))
 }
 
 const ignore = (): void => {}

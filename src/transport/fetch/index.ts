@@ -1,3 +1,4 @@
+export { contextHeaders } from './context-headers.ts'
 export type { FetchLike } from './exchange.ts'
 export { HttpFailure } from './http-failure.ts'
 export type { FetchInit, OutgoingRequest } from './outgoing-request.ts'

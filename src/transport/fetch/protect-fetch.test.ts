@@ -2,7 +2,9 @@ import { getEventListeners, once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
-import { fetch as undiciFetch } from 'undici'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { request as undiciRequest, fetch as undiciFetch } from 'undici'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { adviceOf } from '../../core/advice.ts'
 import { withContext } from '../../core/ambient.ts'
@@ -12,6 +14,7 @@ import { type Context, createContext, openContext } from '../../core/context.ts'
 import type { Outcome } from '../../core/gate.ts'
 import { isRejection } from '../../core/rejection.ts'
 import { deadline } from '../../timeout/index.ts'
+import { contextHeaders } from './context-headers.ts'
 import { HttpFailure } from './http-failure.ts'
 import type { OutgoingRequest } from './outgoing-request.ts'
 import { protectFetch } from './protect-fetch.ts'
@@ -207,6 +210,14 @@ describe.each([
         const reader = response.body!.getReader()
         while (!(await reader.read()).done);
       },
+      response => new Response(response.body!.pipeThrough(new TransformStream())).text(),
+      response => response.clone().text(),
+      async response => {
+        const copy = response.clone()
+        expect(await response.text()).toBe('hello')
+        expect(await copy.text()).toBe('hello')
+      },
+      response => new Response(response.body!.tee()[1]).text(),
     ]
     for (const way of ways) {
       await way(await get())
@@ -216,6 +227,48 @@ describe.each([
 })
 
 describe('protectFetch', () => {
+  it('holds on to no response that nobody reads, though its caller lives for ever', async () => {
+    setFlagsFromString('--expose-gc')
+    const collect: () => void = runInNewContext('gc')
+    const caller = new AbortController()
+    const protectedFetch = protectFetch(chain())
+    for (let n = 0; n < 20; n++) await protectedFetch(url, { signal: caller.signal })
+    while (getEventListeners(caller.signal, 'abort').length > 0) {
+      collect()
+      await new Promise(resolve => setTimeout(resolve, 5))
+    }
+  })
+
+  it('does not lose the word that nobody may try again when the error becomes a response', async () => {
+    answer = (_request, response) => response.writeHead(503, { 'x-should-retry': 'false' }).end('sorry')
+    const response = await protectFetch(chain())(url)
+    expect(adviceOf(response)).toEqual({ retry: 'never' })
+    expect(adviceOf(new Error('The catalogue is down', { cause: response }))).toEqual({ retry: 'never' })
+    await response.text()
+  })
+
+  it('gives the fields to clients of other kinds', async () => {
+    const context = createContext({ timeoutMs: 400, tenant: 'blue', attempt: 2 })
+    const call = deadline({ totalMs: 300 })(async (_request, { signal }) => {
+      const { body } = await undiciRequest(url, { headers: withContext(context, contextHeaders), signal })
+      return body.text()
+    })
+    expect(await call(undefined, context)).toBe('hello')
+    const { baggage, 'x-retry-attempt': attempt, 'x-envoy-expected-rq-timeout-ms': left } = seen[0]!.headers
+    expect([baggage, attempt]).toEqual(['tenant=blue', '2'])
+    expect(Number(left)).toBeLessThanOrEqual(400)
+    expect(contextHeaders(createContext())).toEqual({})
+  })
+
+  it('tells servers of others nothing', async () => {
+    const protectedFetch = protectFetch(deadline({ totalMs: 60_000 }), { propagate: false })
+    const context = createContext({ criticality: 'sheddable', tenant: 'blue', attempt: 2 })
+    await (await protectedFetch(url, { context, headers: { baggage: 'a=b' } })).text()
+    expect(seen[0]!.headers).toMatchObject({ baggage: 'a=b' })
+    expect(seen[0]!.headers).not.toHaveProperty('x-retry-attempt')
+    expect(seen[0]!.headers).not.toHaveProperty('x-envoy-expected-rq-timeout-ms')
+  })
+
   it('takes a Request, and knows what may be sent twice', async () => {
     const contexts: Context[] = []
     const look = layer({ kind: 'other', name: 'look' }, next => (request, context) => {

@@ -22,6 +22,12 @@ export interface ProtectFetchOptions {
    * @default status 429, and from 500 up
    */
   readonly isFailure?: (response: Response) => boolean
+  /**
+   * Whether the server is told how much time is left, how much the call matters, whose it is and which attempt it
+   * is. Turn it off for servers of others, who have no business with the names of tenants.
+   * @default true
+   */
+  readonly propagate?: boolean
 }
 
 /** A `fetch` with a chain around it. */
@@ -39,10 +45,11 @@ export function protectFetch(
   options: ProtectFetchOptions = {},
 ): ProtectedFetch {
   functionOption('middleware', middleware)
-  knownOptions('protectFetch', options, ['fetch', 'isFailure'])
+  knownOptions('protectFetch', options, ['fetch', 'isFailure', 'propagate'])
   // Looked up at each call, so that what replaces the global one later, a tracer say, is used.
   const fetch = functionOption('fetch', options.fetch ?? ((input, init) => globalThis.fetch(input, init)))
   const isFailure = functionOption('isFailure', options.isFailure ?? isFailedStatus)
+  const propagate = options.propagate !== false
   const call = middleware((request: OutgoingRequest, context) => context.get(current)!.send(request, context))
 
   return async (input, given = {}) => {
@@ -51,7 +58,7 @@ export function protectFetch(
     const signal = init.signal ?? (isRequest(input) ? input.signal : undefined)
     const idempotent = parent.idempotent || isIdempotent(request)
     const open = openContext({ parent, signal, idempotent })
-    const exchange = new Exchange({ fetch, isFailure, input, init, once: sendsOnce(input, init), call: open })
+    const exchange = new Exchange({ fetch, isFailure, propagate, input, init, once: sendsOnce(input, init), call: open })
     try {
       const response = await call(request, open.context.with(current, exchange))
       exchange.discard()

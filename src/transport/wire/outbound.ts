@@ -1,5 +1,6 @@
 import type { Context } from '../../core/context.ts'
 import { baggageHeader, mergeBaggage } from './baggage.ts'
+import { encodeHttpTimeout, httpTimeoutHeader } from './timeout.ts'
 
 /** Writes one header or metadata key. */
 export type WriteHeader = (name: string, value: string) => void
@@ -19,4 +20,12 @@ export function writeBaggage(context: Context, existing: string | undefined, wri
     tenant,
   })
   if (baggage !== undefined && baggage !== existing) write(baggageHeader, baggage)
+}
+
+/** Writes all that an HTTP request says of its call. To be done last, right before it is sent. */
+export function writeHttpContext(context: Context, existingBaggage: string | undefined, write: WriteHeader): void {
+  const timeout = encodeHttpTimeout(context.remainingMs)
+  if (timeout !== undefined) write(httpTimeoutHeader, timeout)
+  if (context.attempt > 1) write(httpAttemptHeader, String(context.attempt))
+  writeBaggage(context, existingBaggage, write)
 }
