@@ -58,7 +58,15 @@ export function protectFetch(
     const signal = init.signal ?? (isRequest(input) ? input.signal : undefined)
     const idempotent = parent.idempotent || isIdempotent(request)
     const open = openContext({ parent, signal, idempotent })
-    const exchange = new Exchange({ fetch, isFailure, propagate, input, init, once: sendsOnce(input, init), call: open })
+    const exchange = new Exchange({
+      fetch,
+      isFailure,
+      propagate,
+      input,
+      init,
+      once: sendsOnce(input, init),
+      call: open,
+    })
     try {
       const response = await call(request, open.context.with(current, exchange))
       exchange.discard()

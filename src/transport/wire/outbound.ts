@@ -23,7 +23,11 @@ export function writeBaggage(context: Context, existing: string | undefined, wri
 }
 
 /** Writes all that an HTTP request says of its call. To be done last, right before it is sent. */
-export function writeHttpContext(context: Context, existingBaggage: string | undefined, write: WriteHeader): void {
+export function writeHttpContext(
+  context: Context,
+  existingBaggage: string | undefined,
+  write: WriteHeader,
+): void {
   const timeout = encodeHttpTimeout(context.remainingMs)
   if (timeout !== undefined) write(httpTimeoutHeader, timeout)
   if (context.attempt > 1) write(httpAttemptHeader, String(context.attempt))
