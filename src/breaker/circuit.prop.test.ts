@@ -380,6 +380,52 @@ test('within a bucket the order in which calls settle makes no difference', () =
   )
 })
 
+test('calls and controls from within the event leave it in order', () => {
+  const inner = fc.array(fc.oneof(call, settle, force), { maxLength: 20 })
+  fc.assert(
+    fc.property(options, actions, inner, (options, actions, inner) => {
+      const clock = manualClock()
+      const real = circuit({ ...options, name: 'reentered', clock, random: () => 0.5 })
+      const probes = options.probes ?? 1
+      const passes: Pass[] = []
+      const rest = [...inner]
+      let hand: CircuitState | undefined
+      const act = (action: Action): void => {
+        if (action.do === 'wait') clock.jump(action.ms)
+        else if (action.do === 'call') {
+          const pass = real.admit(clock.now())
+          if (!isRejection(pass)) passes.push(pass)
+        } else if (action.do === 'settle') {
+          passes[passes.length - 1 - action.which]?.settle(action.verdict, clock.now())
+        } else {
+          hand = ({ forceOpen: 'forced-open', forceClosed: 'forced-closed', disable: 'disabled' } as const)[
+            action.to as 'forceOpen'
+          ]
+          real[action.to]()
+        }
+      }
+      const off = circuitChanged.on(change => {
+        expect(change.from).not.toBe(change.to)
+        const action = rest.pop()
+        if (action !== undefined && change.circuit === 'reentered') act(action)
+      })
+      try {
+        for (const action of actions) {
+          act(action)
+          const { state, probes: out, total, failures, slow } = real.snapshot()
+          if (hand !== undefined) expect(state).toBe(hand)
+          else expect(['closed', 'open', 'half-open']).toContain(state)
+          expect(out.inFlight).toBeLessThanOrEqual(state === 'half-open' ? probes : 0)
+          for (const part of [failures, slow]) expect(part).toBeLessThanOrEqual(total)
+          for (const count of [total, failures, slow]) expect(count).toBeGreaterThanOrEqual(0)
+        }
+      } finally {
+        off()
+      }
+    }),
+  )
+})
+
 test('restored from its snapshot, at another time, it goes on as the original does', () => {
   fc.assert(
     fc.property(options, actions, actions, fc.nat({ max: 10_000_000 }), (options, before, after, gap) => {

@@ -344,6 +344,36 @@ test('every change of state is told once, with what the window held', () => {
   ])
 })
 
+test('whoever is told of a change may take the circuit in hand, and what the hand says holds', () => {
+  const { real, clock } = made({
+    name: 'in hand',
+    consecutiveFailures: 1,
+    openMs: 10,
+    probeTimeoutMs: 10,
+    maxOpenMs: 10,
+  })
+  fail(real, clock)
+  clock.jump(10)
+  admit(real, clock)
+  const off = circuitChanged.on(change => {
+    if (change.cause === 'probe-lost') real.forceOpen()
+  })
+  // The lease of the probe and the time after it are over before anybody looks.
+  clock.jump(1_000)
+  expect(real.state).toBe('forced-open')
+  off()
+  clock.jump(1_000)
+  expect(isRejection(real.admit(clock.now()))).toBe(true)
+})
+
+test('after two thousand trials that failed it still knows when the next is due, whatever the dice say', () => {
+  const { real, clock } = made({ consecutiveFailures: 1, jitterRatio: 1, random: () => 0, openMs: 1 })
+  for (let i = 0; i < 2_000; i++) {
+    fail(real, clock)
+    expect(real.canAdmit(clock.now())).toBe(true)
+  }
+})
+
 test('settings change while calls are in flight, all of them or none', () => {
   const { real, clock } = made({ minimum: 10 })
   fail(real, clock, 5)

@@ -20,6 +20,7 @@ import { systemClock } from '../core/clock.ts'
 import { register } from '../core/mechanism.ts'
 import { knownOptions, nameOption } from '../core/options.ts'
 import { Rejection } from '../core/rejection.ts'
+import { announceSettings } from '../core/settings.ts'
 import { overlay } from '../internal/overlay.ts'
 import type { Breaker, CallFacts, Pass, Verdict } from './breaker.ts'
 import { plainCall } from './breaker.ts'
@@ -136,6 +137,7 @@ export class Circuit implements Breaker<CircuitOptions, CircuitSnapshot> {
     knownOptions('circuit.update', options, circuitSettingNames)
     this.settings = checkCircuit(overlay(this.settings, options))
     this.tally.reshape(this.settings, this.clock.now())
+    announceSettings(this, options)
   }
 
   snapshot(): CircuitSnapshot {
@@ -207,14 +209,14 @@ export class Circuit implements Breaker<CircuitOptions, CircuitSnapshot> {
 
   /** Works out what time alone has changed up to `now`, each change at its own time. */
   private advance(now: number): void {
-    if (this.phase === 'open' && now >= this.openUntil) this.enter('half-open', 'waited', this.openUntil)
-    while (this.phase === 'half-open') {
+    // After each change it looks again, because whoever is told of it may have taken the circuit in hand.
+    for (;;) {
+      if (this.phase === 'open' && now >= this.openUntil) this.enter('half-open', 'waited', this.openUntil)
+      if (this.phase !== 'half-open') return
       const lost = this.probes.takeLost(now)
       if (lost === undefined) return
       if (this.settings.lostProbe === 'neutral') continue
-      if (++this.probes.failures <= this.settings.probeFailures) continue
-      this.reopen('probe-lost', lost.leaseUntil)
-      if (now >= this.openUntil) this.enter('half-open', 'waited', this.openUntil)
+      if (++this.probes.failures > this.settings.probeFailures) this.reopen('probe-lost', lost.leaseUntil)
     }
   }
 
@@ -245,7 +247,9 @@ export class Circuit implements Breaker<CircuitOptions, CircuitSnapshot> {
   private open(cause: CircuitCause, now: number): void {
     const { openMs, openFactor, maxOpenMs, jitterRatio, random } = this.settings
     const spread = 1 + jitterRatio * (2 * random() - 1)
-    this.openUntil = now + Math.min(Math.max(openMs, maxOpenMs), openMs * openFactor ** this.reopens * spread)
+    // Infinity times a spread of nothing would be no number at all.
+    const longest = Math.min(openMs * openFactor ** this.reopens, 1e15)
+    this.openUntil = now + Math.min(Math.max(openMs, maxOpenMs), longest * spread)
     this.opened++
     this.enter('open', cause, now)
   }

@@ -98,6 +98,14 @@ test('the snapshot shows the latest keys, a hundred at most', () => {
   expect(keys.k299).toMatchObject({ state: 'closed' })
 })
 
+test('a key may have any name', () => {
+  const { clock, registry } = made()
+  for (const key of ['__proto__', 'constructor', '']) registry.get(key, clock.now())
+  const { keys } = registry.snapshot()
+  expect(Object.keys(keys)).toEqual(['', 'constructor', '__proto__'])
+  expect(Object.getPrototypeOf(keys)).toBe(Object.prototype)
+})
+
 test('mistakes in the options of the mechanism show when the registry is made', () => {
   expect(() => keyed(() => circuit({ minimum: 0 }))).toThrow('minimum')
   expect(() => keyed('x' as never)).toThrow('Expected `factory` to be a function')

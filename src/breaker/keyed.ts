@@ -1,5 +1,6 @@
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { functionOption, knownOptions, nameOption, numberOption } from '../core/options.ts'
+import { announceSettings } from '../core/settings.ts'
 
 /** A mechanism that can say whether it must not be forgotten at this moment. */
 export type Keepable = Mechanism & { holding?(now: number): boolean }
@@ -124,16 +125,18 @@ export class Keyed<M extends Keepable> implements Mechanism<KeyedOptions, KeyedS
     const idleMs = idleOption(options.idleMs ?? this.idleMs)
     this.max = max
     this.idleMs = idleMs
+    announceSettings(this, options)
   }
 
   snapshot(): KeyedSnapshot {
-    const keys: Record<string, object> = {}
+    const keys: [key: string, snapshot: object][] = []
     let entry = this.newest
     for (let count = 0; entry !== undefined && count < SNAPSHOT_KEYS; count++, entry = entry.older) {
-      keys[entry.key] = entry.mechanism.snapshot()
+      keys.push([entry.key, entry.mechanism.snapshot()])
     }
     const { size, max, evicted, crowded } = this
-    return { size, max, evicted, crowded, keys, others: this.others.snapshot() }
+    // A key may be called `__proto__`, which an assignment would take for something else.
+    return { size, max, evicted, crowded, keys: Object.fromEntries(keys), others: this.others.snapshot() }
   }
 
   /** Forgets every key. */

@@ -21,6 +21,7 @@ import { type Criticality, criticalities } from '../core/criticality.ts'
 import { register } from '../core/mechanism.ts'
 import { choiceOption, functionOption, knownOptions, nameOption, numberOption } from '../core/options.ts'
 import { Rejection } from '../core/rejection.ts'
+import { announceSettings } from '../core/settings.ts'
 import { overlay } from '../internal/overlay.ts'
 import type { Breaker, CallFacts, Pass, RefusalAdvice, Verdict } from './breaker.ts'
 import { plainCall } from './breaker.ts'
@@ -151,9 +152,11 @@ export class Throttle implements Breaker<ThrottleOptions, ThrottleSnapshot> {
     this.settings = check(overlay(this.settings, options))
     this.probeGapMs = 1_000 / this.settings.probesPerSecond
     const shape = shapeOf(this.settings)
-    if (JSON.stringify(shape) === JSON.stringify(this.shape)) return
-    this.shape = shape
-    this.classes = criticalities.map(() => undefined)
+    if (JSON.stringify(shape) !== JSON.stringify(this.shape)) {
+      this.shape = shape
+      this.classes = criticalities.map(() => undefined)
+    }
+    announceSettings(this, options)
   }
 
   snapshot(): ThrottleSnapshot {

@@ -5,6 +5,7 @@ import { createContext, openContext } from '../core/context.ts'
 import { type Deferred, defer } from '../internal/deferred.ts'
 import { manualClock } from '../testing/manual-clock.ts'
 import { bulkhead } from './bulkhead.ts'
+import { lanes } from './lanes.ts'
 
 /** A handler whose calls end when the test says so. */
 function backend() {
@@ -211,6 +212,23 @@ describe('bulkhead with a queue', () => {
     await finish()
     expect(running).toHaveLength(1)
     expect(limited.snapshot()).toMatchObject({ limit: 1, active: 1, waiting: 1 })
+  })
+
+  it('a call that is ended while its lane is chosen does not join the line', async () => {
+    const { handler, running } = backend()
+    const { context, cancel } = openContext()
+    const call = lanes({
+      lanes: { only: { limit: 1, queue: 5 } },
+      classify: request => {
+        if (request === 'ends') cancel('ended')
+        return 'only'
+      },
+    })
+    const protect = call(handler)
+    void protect('first')
+    expect(await settled(protect('ends', context))).toBe('ended')
+    expect(call.snapshot().lanes.only).toMatchObject({ active: 1, waiting: 0 })
+    expect(running).toHaveLength(1)
   })
 
   it('refuses a call that has ended, and one for which there is no place in line', async () => {

@@ -55,6 +55,8 @@ export function slotQueue<Req>(name: string, until: HoldUntil, select: Select<Re
       } catch (error) {
         return Promise.reject(error)
       }
+      // Whoever was asked for the places may have ended the call, and nobody in line would be told of that.
+      if (scope.ending !== undefined) return Promise.reject(scope.reason)
       if (slots.take()) return taken.run(slots, held, request, context)
       const turn = new Promise<void>((resolve, reject) => {
         new LineMember(slots, context, now, resolve, reject).join()
