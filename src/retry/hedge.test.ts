@@ -321,6 +321,22 @@ test('tells of each further attempt, and of giving up', async () => {
   ])
 })
 
+test('two answers of one moment: the attempt that began first has it', async () => {
+  const { clock, context, protect } = made()
+  const { handler } = script({ ms: 100 }, { ms: 50 })
+  expect(await outcome(clock, protect(handler)('x', context))).toEqual({ value: 1, at: 100 })
+})
+
+test('a listener that ends the call as it is told of an attempt: the attempt is not made', async () => {
+  const { clock, context, cancel, protect } = made()
+  const off = retried.on(() => cancel('enough'))
+  const { handler, starts } = script({ ms: 100 }, { ms: 10 })
+  expect(await outcome(clock, protect(handler)('x', context))).toEqual({ value: 'enough', at: 50 })
+  off()
+  expect(starts).toEqual([0])
+  expect(clock.armed).toBe(0)
+})
+
 test('options are checked', () => {
   expect(() => hedge({ attempts: 11 })).toThrow(
     'Expected `attempts` to be a whole number from 1 to 10, got 11',

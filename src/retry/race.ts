@@ -197,6 +197,8 @@ export class Race<Req, Res> implements Watcher {
     else {
       const attempt = this.started + 1
       if (retried.active) retried.emit({ policy: settings.name, attempt, delayMs, error })
+      // Whoever listens may have ended the call.
+      if (this.over) return
       this.start()
       this.waitForDelay()
     }

@@ -13,6 +13,7 @@
  * (1 + ratio)^n calls at the bottom for each at the top.
  */
 import { knownOptions, nameOption, numberOption } from '../core/options.ts'
+import { announceSettings } from '../core/settings.ts'
 import type { RetryBudget } from './budget.ts'
 
 export interface RatioBudgetOptions {
@@ -111,6 +112,7 @@ export class RatioBudget implements RetryBudget<RatioBudgetOptions, RatioBudgetS
     this.minPerSecond = minPerSecond
     this.ttlMs = ttlMs
     this.reserve = Math.min(this.reserve, this.reserveCap)
+    announceSettings(this, options)
   }
 
   snapshot(): RatioBudgetSnapshot {

@@ -131,6 +131,19 @@ describe('what is repeated', () => {
     expect(await both(hinted)).toEqual([3, 1])
   })
 
+  test('no more once the rule that says so throws', async () => {
+    const broken = new Error('no rule')
+    let asked = 0
+    const idempotent = (): boolean => {
+      if (++asked === 2) throw broken
+      return true
+    }
+    const { clock, context, protect } = made({ idempotent, attempts: 5 })
+    const { handler, contexts } = script(unavailable, unavailable, unavailable)
+    expect(await outcome(clock, protect(handler)('x', context))).toBe(broken)
+    expect(contexts).toHaveLength(2)
+  })
+
   test('not what would come out the same, nor mistakes in the program, nor what is no error', async () => {
     for (const error of [
       Object.assign(new Error(), { status: 404 }),
@@ -336,6 +349,27 @@ describe('a caller that goes away', () => {
     expect(clock.now()).toBe(1_000_050)
     expect(clock.armed).toBe(0)
     expect(contexts).toHaveLength(1)
+  })
+
+  test('gets no attempt after its deadline, though the process stood still through wait and deadline', async () => {
+    const { clock, context, protect } = made({ backoff: backoff.constant(50) }, 100)
+    const { handler, contexts } = script(unavailable)
+    const call = protect(handler)('x', context).catch((error: unknown) => error)
+    await clock.flush()
+    clock.jump(200)
+    await clock.advance(0)
+    expect(await call).toMatchObject({ reason: 'deadline-exceeded', begun: true })
+    expect(contexts).toHaveLength(1)
+  })
+
+  test('is told so by an error, though nobody has heard the alarm yet', async () => {
+    const { clock, context } = made({}, 100)
+    clock.jump(200)
+    const { signal } = new AbortController()
+    const { handler, contexts } = script()
+    const call = retry({ signal })(handler)('x', context)
+    await expect(call).rejects.toMatchObject({ reason: 'deadline-exceeded' })
+    expect(contexts).toHaveLength(0)
   })
 
   test('gets no further attempt', async () => {

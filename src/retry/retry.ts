@@ -4,6 +4,7 @@ import { layer } from '../core/chain.ts'
 import { type Context, openContext } from '../core/context.ts'
 import type { Handler, Protection } from '../core/handler.ts'
 import { workBehind } from '../core/work.ts'
+import { endedAlready } from '../internal/ended.ts'
 import { Depositor } from './depositor.ts'
 import { checkRetry, type RetryOptions, type RetrySettings } from './retry-options.ts'
 import { Series } from './series.ts'
@@ -73,8 +74,8 @@ function attempt<Req, Res>(next: Handler<Req, Res>, request: Req, context: Conte
 function until<Req, Res>(signal: AbortSignal, next: Handler<Req, Res>): Handler<Req, Res> {
   return (request: Req, parent: Context) => {
     const open = openContext({ parent, signal })
-    const { context } = open
-    if (context.ended) return Promise.reject(context.scope.reason)
-    return callWithin(context, next, request).finally(open.close)
+    const ended = endedAlready(open.context)
+    if (ended !== undefined) return ended
+    return callWithin(open.context, next, request).finally(open.close)
   }
 }

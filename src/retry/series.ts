@@ -3,6 +3,7 @@ import { adviceOf, isFinal } from '../core/advice.ts'
 import { callWithin } from '../core/ambient.ts'
 import type { Context } from '../core/context.ts'
 import type { Handler } from '../core/handler.ts'
+import { deadlineExceeded } from '../core/rejection.ts'
 import { answeredEarly, workBehind } from '../core/work.ts'
 import { sleep } from '../internal/timer.ts'
 import { endpointOf, triedEndpoints } from '../internal/tried.ts'
@@ -97,7 +98,7 @@ export class Series<Req, Res> {
           const ms = delayMs
           delayMs = undefined
           this.granted = true
-          if (ms > 0) await sleep(this.call.context, ms, { keepAlive: settings.keepAlive })
+          if (ms > 0) await this.wait(ms)
           return true
         },
       })
@@ -106,6 +107,15 @@ export class Series<Req, Res> {
       const ours = error === this.presented() || !(this.error instanceof Error) || isAbort(this.error)
       throw this.leave(ours ? this.verdict() : error)
     }
+  }
+
+  private async wait(ms: number): Promise<void> {
+    const { context } = this.call
+    await sleep(context, ms, { keepAlive: this.settings.keepAlive })
+    // In a process that stood still the wait and the call come to their ends at one and the same moment.
+    if (!context.ended) return
+    const { ending, reason } = context.scope
+    throw ending === undefined ? deadlineExceeded(this.settings.name, true) : reason
   }
 
   /** Asks a hook of the user's. One that throws ends the attempts, and is not a sign that another was wanted. */
@@ -147,6 +157,8 @@ export class Series<Req, Res> {
   private failed(error: unknown, answer: Promise<Res> | undefined): void {
     if (answer !== undefined && workBehind(answer) !== answer) this.works.push(workBehind(answer))
     this.error = error
+    // It may throw out of a rule of the user's, and then another attempt is not wanted.
+    this.wanted = false
     this.wanted = this.wants(error)
     const endpoint = endpointOf(error)
     if (endpoint !== undefined) {

@@ -8,6 +8,7 @@
  * further attempts and then none until calls succeed again.
  */
 import { knownOptions, nameOption, numberOption } from '../core/options.ts'
+import { announceSettings } from '../core/settings.ts'
 import type { RetryBudget } from './budget.ts'
 
 export interface TokenBudgetOptions {
@@ -79,6 +80,7 @@ export class TokenBudget implements RetryBudget<TokenBudgetOptions, TokenBudgetS
     this.max = max
     this.gain = gain
     this.tokens = Math.min(this.tokens, max)
+    announceSettings(this, options)
   }
 
   snapshot(): TokenBudgetSnapshot {

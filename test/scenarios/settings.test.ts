@@ -1,10 +1,12 @@
-/** Every mechanism of isolation, degradation and fault injection says once what was changed, and nothing if it was refused. */
+/** Every mechanism of the calling side says once what was changed, and nothing if it was refused. */
 
 import { inspect, type Mechanism, settingsChanged } from 'spillway'
+import { circuit, keyed, throttle } from 'spillway/breaker'
 import { assemble, fallback, memoryStore, singleflight, stale, switches } from 'spillway/degrade'
 import { redisStore, redisSwitches } from 'spillway/degrade/redis'
 import { fault } from 'spillway/fault'
 import { bulkhead, bySpeed, hotKeys, lanes, workers } from 'spillway/isolation'
+import { retryBudget } from 'spillway/retry'
 import { describe, expect, it } from 'vitest'
 
 const key = () => 'key'
@@ -13,6 +15,11 @@ const module = new URL('data:text/javascript,export default () => 1')
 const hot = { keys: hotKeys({ name: 'not asked' }), key, limit: 1 }
 
 const mechanisms: readonly (readonly [make: () => Mechanism, good: object, bad: object])[] = [
+  [() => circuit({ name: 'circuit' }), { minimum: 5, windowMs: 5_000 }, { minimum: 0 }],
+  [() => throttle({ name: 'throttle' }), { k: 3, windowMs: 5_000 }, { k: 0 }],
+  [() => keyed(() => circuit(), { name: 'keyed' }), { max: 5 }, { max: 0 }],
+  [() => retryBudget({ name: 'share' }), { ratio: 0.2 }, { ratio: -1 }],
+  [() => retryBudget({ name: 'tokens', maxTokens: 10 }), { maxTokens: 5 }, { maxTokens: 0 }],
   [() => bulkhead({ limit: 1 }), { limit: 2 }, { limit: -1 }],
   [
     () => lanes({ lanes: { a: { limit: 1 } }, classify: () => 'a', hot }),
