@@ -123,7 +123,9 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     if (this.mode === 'off') return 'run'
     if (call.deadline <= now) return this.refusal('late', now)
     call.arrivedAt = now
-    call.costMs = this.routes.get(call.route).costMs
+    const route = this.routes.get(call.route)
+    call.known = route
+    call.costMs = route.costMs
     this.arrivals.add(call.importance, call.costMs, now)
     const { queue } = this
     if (queue.size === 0 && this.inFlight < this.knee.limit && busyMs < INLINE_MS) {
@@ -197,7 +199,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
 
   /** What a call kept the loop busy for, once it is known. */
   learnCost(call: ShedCall, ms: number): void {
-    this.routes.get(call.route).learnCost(ms)
+    call.known?.learnCost(ms)
   }
 
   /** The loop has stood still until now, so that what was being measured says nothing. */
@@ -215,8 +217,10 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
   pressure(now: number): number {
     const refused = this.tally.refusedShare(now)
     if (refused > 0) return 0.5 + 0.5 * refused
-    const oldestAt = Math.min(...this.queue.classes.map(own => own.oldestAt))
-    return oldestAt === Infinity ? 0 : Math.min(0.5, Math.max(0, (0.5 * (now - oldestAt)) / this.burstWaitMs))
+    if (this.queue.size === 0) return 0
+    let oldestAt = now
+    for (const own of this.queue.classes) oldestAt = Math.min(oldestAt, own.oldestAt)
+    return Math.min(0.5, (0.5 * (now - oldestAt)) / this.burstWaitMs)
   }
 
   isOverloaded(now: number): boolean {

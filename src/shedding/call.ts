@@ -1,4 +1,5 @@
 import { type Criticality, criticalities } from '../core/criticality.ts'
+import type { Route } from './route-book.ts'
 import type { Refusal, Shedder } from './shedder.ts'
 
 /** What is known of a call before it begins. */
@@ -47,6 +48,8 @@ export class ShedCall {
   inFlight: number
   /** @internal How long it is expected to keep the loop busy. */
   costMs: number
+  /** @internal What is known of its route. */
+  known: Route | undefined
 
   constructor(
     importance: number,
@@ -67,6 +70,7 @@ export class ShedCall {
     this.startedAt = 0
     this.inFlight = 0
     this.costMs = 0
+    this.known = undefined
   }
 
   /** Whether it counts as in flight now. A call that is let through unasked, or only watched, does not. */

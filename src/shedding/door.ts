@@ -6,6 +6,7 @@ import { functionOption, knownOptions, nameOption } from '../core/options.ts'
 import type { Rejection } from '../core/rejection.ts'
 import { warn } from '../core/warn.ts'
 import type { Loop } from '../internal/event-loop.ts'
+import { pressureField, pressureText } from '../internal/pressure-field.ts'
 import { importanceOf, noTask, ShedCall, type ShedTask } from './call.ts'
 import { rejectionOf } from './refusal.ts'
 import type { Refusal, Result, Shedder } from './shedder.ts'
@@ -19,7 +20,7 @@ export interface ShedOptions<Req = any> {
   readonly tenant?: (request: Req, context: Context) => string | undefined
   /** Calls that are never refused and never wait: health checks, metrics. @default none */
   readonly exempt?: (request: Req, context: Context) => boolean
-  /** Adds `x-pressure`, from 0.5 to 1, to the answers given while calls are being refused. @default true */
+  /** Adds `x-pressure`, from 0 to 1, to the answers given while the shedder is pressed. @default true */
   readonly headers?: boolean
   /** Names the middleware. @default the shedder's name */
   readonly name?: string
@@ -82,8 +83,8 @@ export class Door<Req> {
   /** Tells the caller how hard the shedder is pressed, while it is. */
   tell(context: Context, now: number): void {
     if (!this.headers || !hasAnswerFields(context)) return
-    const pressure = this.shedder.pressure(now)
-    if (pressure > 0.5) addAnswerField(context, 'x-pressure', pressure.toFixed(2))
+    const pressure = pressureText(this.shedder.pressure(now))
+    if (pressure !== undefined) addAnswerField(context, pressureField, pressure)
   }
 
   broken(error: unknown): void {

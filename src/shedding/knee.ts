@@ -173,7 +173,7 @@ export class Knee {
   }
 
   private learn(call: ShedCall, ms: number): void {
-    const route = this.routes.get(call.route)
+    const route = call.known ?? this.routes.get(call.route)
     route.learnTime(ms)
     const { baseMs } = route
     if (!(baseMs > 0)) return

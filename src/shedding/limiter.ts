@@ -18,6 +18,8 @@ import { Tally } from './tally.ts'
 
 const SHARES = [1.1, 1, 0.9, 0.8] as const
 const PRESSED = 0.8
+/** Up to where a limit that fills presses nobody. */
+const HALF = 0.5
 /** How much of what is let in each class may count on. */
 const FLOOR = 0.05
 /** How many calls of its floor a class can save up. */
@@ -102,7 +104,9 @@ export class Limiter<Options extends object, State extends object>
   pressure(now: number): number {
     const refused = this.tally.refusedShare(now)
     if (refused > 0) return 0.5 + 0.5 * refused
-    return this.applies(now) ? Math.min(0.5, (0.5 * this.inFlight) / Math.max(1, this.law.limit)) : 0
+    if (!this.applies(now)) return 0
+    const full = this.inFlight / Math.max(1, this.law.limit)
+    return Math.min(0.5, Math.max(0, full - HALF))
   }
 
   isOverloaded(now: number): boolean {

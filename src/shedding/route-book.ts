@@ -13,7 +13,7 @@ const MAX_RISE_PER_SECOND = 0.02
 const MAX_ROUTES = 256
 
 /** What is known of the calls of one route. */
-class Route {
+export class Route {
   /** How long one keeps the loop busy. */
   costMs: number
   /** How long one takes when nothing is in its way; `NaN` while unknown. */

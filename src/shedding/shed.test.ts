@@ -179,7 +179,7 @@ describe('a refusal', () => {
     await call(undefined, context).catch(() => {})
     expect(fields.get('x-pressure')).toBe('0.75')
     const quiet = collectAnswerFields(createContext())
-    await shed(fixed({ limit: 1 }))(async () => {})(undefined, quiet.context)
+    await shed(fixed({ limit: 2 }))(async () => {})(undefined, quiet.context)
     expect(quiet.fields.has('x-pressure')).toBe(false)
     const told = collectAnswerFields(createContext())
     await shed(shedder, { headers: false })(never)(undefined, told.context).catch(() => {})

@@ -72,8 +72,9 @@ export interface Shedder<
   /** Notes that a call that was let in is over. Called by the call itself, once. */
   settle(call: ShedCall, result: Result, now: number): void
   /**
-   * How hard it is pressed: 0 when nothing stands in the way of a call, up to 0.5 while calls wait or the limit
-   * fills, from 0.5 to 1 while calls are refused, 1 when nearly all are.
+   * How hard it is pressed: 0 when nothing stands in the way of a call, up to 0.5 while calls wait or the second
+   * half of the limit fills, from 0.5 to 1 while calls are refused, 1 when nearly all are. Told to callers as
+   * `x-pressure`.
    */
   pressure(now: number): number
   /** Whether calls are being refused: for switches, for degradation, for health. */

@@ -32,3 +32,16 @@ export function routeOf(method: string, url: string): string {
   }
   return `${method} ${url.slice(0, end)}`
 }
+
+const probes: ReadonlySet<string> = new Set(['/health', '/healthz', '/livez', '/readyz', '/metrics'])
+const LONGEST_PROBE = 8
+/** The first letters of all of them. */
+const initials: ReadonlySet<number> = new Set([...probes].map(path => path.charCodeAt(1)))
+
+/** Whether somebody asks how the service is, and not for the service. */
+export function isProbe(url: string): boolean {
+  if (!initials.has(url.charCodeAt(1))) return false
+  if (url.length <= LONGEST_PROBE) return probes.has(url)
+  const end = url.indexOf('?')
+  return end > 0 && end <= LONGEST_PROBE && probes.has(url.slice(0, end))
+}

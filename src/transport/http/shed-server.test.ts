@@ -1,71 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { once } from 'node:events'
-import {
-  Agent,
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  request as send,
-} from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
+import { createServer, type IncomingMessage } from 'node:http'
 import express from 'express'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { adaptive, fixed, type Shedder } from '../../shedding/index.ts'
-import { type ShedServerOptions, shedServer } from './shed-server.ts'
-
-const servers: Server[] = []
-const agents: Agent[] = []
-
-afterEach(() => {
-  for (const server of servers.splice(0)) {
-    server.closeAllConnections()
-    server.close()
-  }
-  for (const agent of agents.splice(0)) agent.destroy()
-})
-
-async function start(shedder: Shedder, listener: RequestListener, options?: ShedServerOptions) {
-  const server = shedServer(createServer(listener), shedder, options).listen(0, '127.0.0.1')
-  servers.push(server)
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  const agent = new Agent({ keepAlive: true })
-  agents.push(agent)
-  const get = (path = '/', headers: Record<string, string> = {}, method = 'GET', body = '') =>
-    new Promise<{ status: number; headers: IncomingMessage['headers']; body: string }>((resolve, reject) => {
-      const request = send({ port, path, agent, headers, method }, response => {
-        let text = ''
-        response.on('data', chunk => {
-          text += chunk
-        })
-        response.on('end', () => {
-          resolve({ status: response.statusCode!, headers: response.headers, body: text })
-        })
-      })
-      request.on('error', reject)
-      request.end(body)
-    })
-  return { server, port, get }
-}
-
-/** Resolves when `condition` holds. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise(resolve => setTimeout(resolve, 1))
-}
-
-const ok: RequestListener = (_request, response) => {
-  response.end('served')
-}
-
-/** A listener that answers when told. */
-function parked() {
-  const waiting: (() => void)[] = []
-  const listener: RequestListener = (_request, response) => {
-    waiting.push(() => response.end('served'))
-  }
-  return { waiting, listener }
-}
+import { listen, ok, parked, start, until } from './shed.test-kit.ts'
+import { shedServer } from './shed-server.ts'
 
 describe('letting in', () => {
   test('a request is served as without it, and is over when its answer is sent', async () => {
@@ -92,10 +31,8 @@ describe('letting in', () => {
     const shedder = fixed({ limit: 1 })
     const server = shedServer(createServer(), shedder)
     server.on('request', ok)
-    servers.push(server.listen(0, '127.0.0.1'))
-    await once(server, 'listening')
-    const answer = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
-    expect(await answer.text()).toBe('served')
+    const { get } = await listen(server)
+    expect((await get()).body).toBe('served')
     expect(shedder.snapshot().admitted).toBe(1)
   })
 
@@ -117,9 +54,7 @@ describe('letting in', () => {
       return storage.run((args[0] as IncomingMessage).url!, () => emit(event, ...args))
     }
     server.emit = traced as typeof server.emit
-    servers.push(server.listen(0, '127.0.0.1'))
-    await once(server, 'listening')
-    const { port } = server.address() as AddressInfo
+    const { port } = await listen(server)
     const answers = await Promise.all(
       Array.from({ length: 40 }, (_, i) => fetch(`http://127.0.0.1:${port}/${i}`)),
     )
@@ -241,146 +176,6 @@ describe('exempt', () => {
     await get('/admin')
     await get('/healthz')
     expect(shedder.snapshot()).toMatchObject({ exempt: 1, admitted: 1 })
-  })
-})
-
-describe('when a request is over', () => {
-  test('a stream holds nothing once its head is sent', async () => {
-    const shedder = fixed({ limit: 1 })
-    const { port, get } = await start(shedder, (request, response) => {
-      if (request.url !== '/stream') return void response.end('served')
-      response.writeHead(200, { 'content-type': 'text/event-stream' })
-      response.write('data: 1\n\n')
-    })
-    const stream = send({ port, path: '/stream' }).end()
-    await once(stream, 'response')
-    expect(shedder.snapshot().inFlight).toBe(0)
-    expect((await get()).status).toBe(200)
-    stream.destroy()
-  })
-
-  test('a client that goes away gives its place back', async () => {
-    const { waiting, listener } = parked()
-    const shedder = fixed({ limit: 5 })
-    const { port } = await start(shedder, listener)
-    for (let i = 0; i < 3; i++) {
-      const request = send({ port, path: '/', agent: false }).end()
-      request.on('error', () => {})
-      await until(() => waiting.length === i + 1)
-      request.destroy()
-    }
-    await until(() => shedder.snapshot().inFlight === 0)
-  })
-
-  test('so do requests that wait behind others on a connection that goes away', async () => {
-    const { waiting, listener } = parked()
-    const shedder = fixed({ limit: 5 })
-    const { port } = await start(shedder, listener)
-    const socket = connect(port, '127.0.0.1')
-    socket.write('GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n')
-    await until(() => waiting.length === 2)
-    expect(shedder.snapshot().inFlight).toBe(2)
-    socket.destroy()
-    await until(() => shedder.snapshot().inFlight === 0)
-  })
-
-  test.each([
-    [200, 'success'],
-    [304, 'success'],
-    [404, 'ignore'],
-    [500, 'ignore'],
-    [503, 'dropped'],
-    [504, 'dropped'],
-  ] as const)('status %d counts as %s', async (status, expected) => {
-    const shedder = fixed({ limit: 5 })
-    const results: string[] = []
-    const { settle } = shedder
-    shedder.settle = (call, result, now) => {
-      results.push(result)
-      settle.call(shedder, call, result, now)
-    }
-    const { get } = await start(shedder, (_request, response) => {
-      response.statusCode = status
-      response.end()
-    })
-    expect((await get()).status).toBe(status)
-    expect(results).toEqual([expected])
-  })
-
-  test('a head that cannot be sent is not one that has been', async () => {
-    const shedder = fixed({ limit: 1 })
-    const { get } = await start(shedder, (_request, response) => {
-      expect(() => response.writeHead(200, { 'bad header': '1' })).toThrow()
-      expect(shedder.snapshot().inFlight).toBe(1)
-      response.writeHead(200)
-      expect(shedder.snapshot().inFlight).toBe(0)
-      response.end('served')
-    })
-    expect((await get()).body).toBe('served')
-  })
-})
-
-describe('what a request is to the shedder', () => {
-  async function seen(
-    headers: Record<string, string>,
-    options: ShedServerOptions = {},
-    path = '/users/17?x=1',
-  ) {
-    const shedder = adaptive()
-    const calls: Parameters<Shedder['offer']>[0][] = []
-    const { offer } = shedder
-    shedder.offer = (call, ...rest) => {
-      calls.push(call)
-      return offer.call(shedder, call, ...rest)
-    }
-    const { get } = await start(shedder, ok, options)
-    const { status } = await get(path, headers)
-    return { call: calls[0]!, status }
-  }
-  const peer = { baggage: 'criticality=sheddable,tenant=acme', 'x-retry-attempt': '3' }
-
-  test('its route without identifiers; what it says of itself counts for nothing', async () => {
-    expect((await seen(peer)).call).toMatchObject({
-      route: 'GET /users',
-      importance: 1,
-      tenant: undefined,
-      again: false,
-    })
-  })
-
-  test('unless peers are trusted', async () => {
-    expect((await seen(peer, { trustPeers: true })).call).toMatchObject({
-      importance: 3,
-      tenant: 'acme',
-      again: true,
-    })
-  })
-
-  test('or options say so', async () => {
-    const options: ShedServerOptions = {
-      route: request => `${request.method}`,
-      criticality: () => 'critical-plus',
-      tenant: request => request.headers['x-tenant'] as string,
-    }
-    expect((await seen({ 'x-tenant': 'a' }, options)).call).toMatchObject({
-      route: 'GET',
-      importance: 0,
-      tenant: 'a',
-    })
-  })
-
-  test('a deadline that has passed is not begun', async () => {
-    expect((await seen({ 'X-Envoy-Expected-Rq-Timeout-Ms': '0' })).status).toBe(503)
-    const { call } = await seen({ 'x-envoy-expected-rq-timeout-ms': '5000' })
-    expect(call.deadline - performance.now()).toBeGreaterThan(3_000)
-    expect(call.deadline - performance.now()).toBeLessThanOrEqual(5_000)
-  })
-
-  test('one that nobody can make sense of is served', async () => {
-    const route = (): string => {
-      throw new Error('no route')
-    }
-    expect((await seen({}, { route })).status).toBe(200)
   })
 })
 

@@ -1,0 +1,68 @@
+import { describe, expect, test } from 'vitest'
+import { adaptive, type Shedder } from '../../shedding/index.ts'
+import { ok, start } from './shed.test-kit.ts'
+import type { ShedServerOptions } from './shed-server.ts'
+
+describe('what a request is to the shedder', () => {
+  async function seen(
+    headers: Record<string, string>,
+    options: ShedServerOptions = {},
+    path = '/users/17?x=1',
+  ) {
+    const shedder = adaptive()
+    const calls: Parameters<Shedder['offer']>[0][] = []
+    const { offer } = shedder
+    shedder.offer = (call, ...rest) => {
+      calls.push(call)
+      return offer.call(shedder, call, ...rest)
+    }
+    const { get } = await start(shedder, ok, options)
+    const { status } = await get(path, headers)
+    return { call: calls[0]!, status }
+  }
+  const peer = { baggage: 'criticality=sheddable,tenant=acme', 'x-retry-attempt': '3' }
+
+  test('its route without identifiers; what it says of itself counts for nothing', async () => {
+    expect((await seen(peer)).call).toMatchObject({
+      route: 'GET /users',
+      importance: 1,
+      tenant: undefined,
+      again: false,
+    })
+  })
+
+  test('unless peers are trusted', async () => {
+    expect((await seen(peer, { trustPeers: true })).call).toMatchObject({
+      importance: 3,
+      tenant: 'acme',
+      again: true,
+    })
+  })
+
+  test('or options say so', async () => {
+    const options: ShedServerOptions = {
+      route: request => `${request.method}`,
+      criticality: () => 'critical-plus',
+      tenant: request => request.headers['x-tenant'] as string,
+    }
+    expect((await seen({ 'x-tenant': 'a' }, options)).call).toMatchObject({
+      route: 'GET',
+      importance: 0,
+      tenant: 'a',
+    })
+  })
+
+  test('a deadline that has passed is not begun', async () => {
+    expect((await seen({ 'X-Envoy-Expected-Rq-Timeout-Ms': '0' })).status).toBe(504)
+    const { call } = await seen({ 'x-envoy-expected-rq-timeout-ms': '5000' })
+    expect(call.deadline - performance.now()).toBeGreaterThan(3_000)
+    expect(call.deadline - performance.now()).toBeLessThanOrEqual(5_000)
+  })
+
+  test('one that nobody can make sense of is served', async () => {
+    const route = (): string => {
+      throw new Error('no route')
+    }
+    expect((await seen({}, { route })).status).toBe(200)
+  })
+})

@@ -1,0 +1,82 @@
+import { once } from 'node:events'
+import { request as send } from 'node:http'
+import { connect } from 'node:net'
+import { describe, expect, test } from 'vitest'
+import { fixed } from '../../shedding/index.ts'
+import { parked, start, until } from './shed.test-kit.ts'
+
+describe('when a request is over', () => {
+  test('a stream holds nothing once its head is sent', async () => {
+    const shedder = fixed({ limit: 1 })
+    const { port, get } = await start(shedder, (request, response) => {
+      if (request.url !== '/stream') return void response.end('served')
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      response.write('data: 1\n\n')
+    })
+    const stream = send({ port, path: '/stream' }).end()
+    await once(stream, 'response')
+    expect(shedder.snapshot().inFlight).toBe(0)
+    expect((await get()).status).toBe(200)
+    stream.destroy()
+  })
+
+  test('a client that goes away gives its place back', async () => {
+    const { waiting, listener } = parked()
+    const shedder = fixed({ limit: 5 })
+    const { port } = await start(shedder, listener)
+    for (let i = 0; i < 3; i++) {
+      const request = send({ port, path: '/', agent: false }).end()
+      request.on('error', () => {})
+      await until(() => waiting.length === i + 1)
+      request.destroy()
+    }
+    await until(() => shedder.snapshot().inFlight === 0)
+  })
+
+  test('so do requests that wait behind others on a connection that goes away', async () => {
+    const { waiting, listener } = parked()
+    const shedder = fixed({ limit: 5 })
+    const { port } = await start(shedder, listener)
+    const socket = connect(port, '127.0.0.1')
+    socket.write('GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n')
+    await until(() => waiting.length === 2)
+    expect(shedder.snapshot().inFlight).toBe(2)
+    socket.destroy()
+    await until(() => shedder.snapshot().inFlight === 0)
+  })
+
+  test.each([
+    [200, 'success'],
+    [304, 'success'],
+    [404, 'ignore'],
+    [500, 'ignore'],
+    [503, 'dropped'],
+    [504, 'dropped'],
+  ] as const)('status %d counts as %s', async (status, expected) => {
+    const shedder = fixed({ limit: 5 })
+    const results: string[] = []
+    const { settle } = shedder
+    shedder.settle = (call, result, now) => {
+      results.push(result)
+      settle.call(shedder, call, result, now)
+    }
+    const { get } = await start(shedder, (_request, response) => {
+      response.statusCode = status
+      response.end()
+    })
+    expect((await get()).status).toBe(status)
+    expect(results).toEqual([expected])
+  })
+
+  test('a head that cannot be sent is not one that has been', async () => {
+    const shedder = fixed({ limit: 1 })
+    const { get } = await start(shedder, (_request, response) => {
+      expect(() => response.writeHead(200, { 'bad header': '1' })).toThrow()
+      expect(shedder.snapshot().inFlight).toBe(1)
+      response.writeHead(200)
+      expect(shedder.snapshot().inFlight).toBe(0)
+      response.end('served')
+    })
+    expect((await get()).body).toBe('served')
+  })
+})

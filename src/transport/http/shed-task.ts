@@ -1,0 +1,110 @@
+import { AsyncResource } from 'node:async_hooks'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { systemClock } from '../../core/clock.ts'
+import type { Refusal, ShedCall, ShedTask as Task } from '../../shedding/index.ts'
+import type { ShedIntake } from './shed-intake.ts'
+
+type WriteHead = (status: number, reason?: unknown, headers?: unknown) => ServerResponse
+
+const task: unique symbol = Symbol('spillway.shed')
+
+type Holder = ServerResponse & { [task]?: ShedTask | undefined }
+
+/**
+ * A request that a shedder has been asked about. Let in, it counts as in flight until the head of its answer has
+ * been sent, or until nobody can be answered any more.
+ */
+export class ShedTask implements Task {
+  /** Whether the shedder has said what becomes of it. */
+  told: boolean
+  private readonly intake: ShedIntake
+  private readonly request: IncomingMessage
+  private readonly response: ServerResponse
+  private readonly expects: boolean
+  /** What belongs to the request, a trace above all, and must not get lost in the queue. */
+  private resource: AsyncResource | undefined
+  private call: ShedCall | undefined
+  private writeHead: WriteHead | undefined
+
+  constructor(intake: ShedIntake, request: IncomingMessage, response: ServerResponse, expects: boolean) {
+    this.told = false
+    this.intake = intake
+    this.request = request
+    this.response = response
+    this.expects = expects
+    this.resource = undefined
+    this.call = undefined
+    this.writeHead = undefined
+  }
+
+  get gone(): boolean {
+    const { socket } = this.request
+    return socket.destroyed || !socket.writable
+  }
+
+  wait(): void {
+    this.resource = new AsyncResource('SpillwayRequest')
+  }
+
+  run(call: ShedCall): void {
+    this.told = true
+    const { intake, request, resource } = this
+    if (resource === undefined) this.begin(call)
+    else {
+      intake.shorten(call, request)
+      resource.runInAsyncScope(this.begin, this, call)
+    }
+  }
+
+  refuse(call: ShedCall, refusal: Refusal): void {
+    this.told = true
+    this.intake.refuse(this.response, call, refusal)
+  }
+
+  private begin(call: ShedCall): void {
+    const { intake, request, response, expects } = this
+    intake.tell(call, response)
+    // Only while it counts: one that is let through because nobody may be refused has nothing to give back.
+    if (call.counts) this.hold(call)
+    intake.serve(request, response, expects)
+  }
+
+  private hold(call: ShedCall): void {
+    const { request, response } = this
+    this.call = call
+    this.writeHead = response.writeHead as WriteHead
+    ;(response as Holder)[task] = this
+    response.writeHead = writeHead as ServerResponse['writeHead']
+    response.on('close', closed)
+    // Node does not tell a response that waits behind others of its connection that the connection has closed.
+    if (response.socket === null) request.socket.once('close', () => this.closed())
+  }
+
+  /** The head of the answer is sent. Errors that come at once say nothing: they would make requests look quick. */
+  answer(status: number, reason: unknown, headers: unknown): ServerResponse {
+    const answer = this.writeHead!.call(this.response, status, reason, headers)
+    const call = this.call!
+    if (!call.counts) return answer
+    const now = systemClock.now()
+    try {
+      if (status < 400) call.success(now)
+      else if (status === 503 || status === 504) call.dropped(now)
+      else call.ignore(now)
+    } catch (error) {
+      this.intake.broken(error)
+    }
+    return answer
+  }
+
+  closed(): void {
+    if (this.call!.counts) this.call!.ignore(systemClock.now())
+  }
+}
+
+function writeHead(this: Holder, status: number, reason?: unknown, headers?: unknown): ServerResponse {
+  return this[task]!.answer(status, reason, headers)
+}
+
+function closed(this: Holder): void {
+  this[task]!.closed()
+}
