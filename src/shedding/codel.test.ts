@@ -115,9 +115,9 @@ test('a clock that has gone far back does not keep the interval open for ever', 
 test('by default it looks at the event loop', () => {
   const shedder = codel({ targetMs: 1, intervalMs: 10 })
   expect(shedder.offer(shedCall(), performance.now())).toBe('run')
-  const until = performance.now() + 30
+  const until = performance.now() + 10_000
   let refused = 0
-  while (performance.now() < until) {
+  while (refused === 0 && performance.now() < until) {
     if (shedder.offer(shedCall(), performance.now()) === 'delay') refused++
   }
   expect(refused).toBeGreaterThan(0)

@@ -31,7 +31,8 @@ export function contextOf({ peer, deadline: end, metadata }: Arrival, options: A
   return new Context(scope, criticality ?? 'critical', tenant, caller, attempt ?? 1, false, undefined)
 }
 
-function textOf(metadata: Metadata, name: string): string | undefined {
+/** What stands under a key, all of it; nothing where there is none. */
+export function textOf(metadata: Metadata, name: string): string | undefined {
   const values = metadata.get(name)
   return values.length === 0 ? undefined : values.join(',')
 }

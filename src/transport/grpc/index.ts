@@ -24,4 +24,6 @@ export type {
   ServerStreamHandler,
   UnaryHandler,
 } from './server-types.ts'
+export type { ArrivingCall, ShedInterceptorOptions } from './shed-interceptor.ts'
+export { shedInterceptor } from './shed-interceptor.ts'
 export { statusOf, statusOfReason } from './status.ts'

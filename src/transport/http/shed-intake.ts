@@ -1,64 +1,38 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { systemClock } from '../../core/clock.ts'
-import { warn } from '../../core/warn.ts'
-import { pressureField, pressureText } from '../../internal/pressure-field.ts'
-import { importanceOf, ShedCall } from '../../shedding/call.ts'
-import { type Refusal, type Runner, runnerOf, type Shedder } from '../../shedding/index.ts'
-import { readInbound } from '../wire/inbound.ts'
+import { pressureField } from '../../internal/pressure-field.ts'
+import type { Refusal, ShedCall } from '../../shedding/index.ts'
+import type { ShedEntry } from '../wire/shed-entry.ts'
 import { grpcTimeoutHeader, httpTimeoutHeader } from '../wire/timeout.ts'
-import { isProbe, routeOf } from './route-of.ts'
 import { Refuser } from './shed-refusal.ts'
-import type { ShedServerOptions } from './shed-server.ts'
 import { ShedTask } from './shed-task.ts'
 
 /** Hands a request on to whoever serves it. `expects`: its client waits to be asked for the body. */
 type Serve = (request: IncomingMessage, response: ServerResponse, expects: boolean) => void
 
-/** What lies between the requests of a server and a shedder. Whatever goes wrong here lets a request through. */
+/** What a server does with requests that go by way of a shedder. */
 export class ShedIntake {
-  private readonly shedder: Shedder
-  private readonly runner: Runner
-  private readonly options: ShedServerOptions
-  private readonly refuser: Refuser
-  private readonly tells: boolean
+  readonly entry: ShedEntry<IncomingMessage>
   readonly serve: Serve
+  private readonly refuser: Refuser
 
-  constructor(shedder: Shedder, options: ShedServerOptions, serve: Serve) {
-    this.shedder = shedder
-    this.runner = runnerOf(shedder)
-    this.options = options
-    this.refuser = new Refuser(options.random ?? Math.random)
-    this.tells = options.headers !== false
+  constructor(entry: ShedEntry<IncomingMessage>, serve: Serve) {
+    this.entry = entry
     this.serve = serve
-  }
-
-  connected(): void {
-    this.runner.connected()
+    this.refuser = new Refuser(entry.random)
   }
 
   take(request: IncomingMessage, response: ServerResponse, expects: boolean): void {
+    const { entry } = this
     const task = new ShedTask(this, request, response, expects)
-    const call = this.callFor(request, task)
-    if (call === undefined) {
-      this.serve(request, response, expects)
-      return
-    }
-    try {
-      this.runner.submit(call)
-    } catch (error) {
-      // What the handler throws is not ours to catch.
-      if (task.told) throw error
-      this.broken(error)
-      this.serve(request, response, expects)
-      return
-    }
-    if (!task.told) task.wait()
+    const call = entry.callFor(request, name => rawHeader(request.rawHeaders, name), Infinity, task)
+    if (call === undefined || !entry.submit(call, task)) this.serve(request, response, expects)
+    else if (!task.told) task.wait()
   }
 
   /** Says in an answer that is yet to come how hard the shedder is pressed, while it is. */
   tell(call: ShedCall, response: ServerResponse): void {
-    if (!this.tells) return
-    const pressure = pressureText(this.shedder.pressure(call.counts ? call.startedAt : systemClock.now()))
+    const pressure = this.entry.pressureFor(call)
     if (pressure !== undefined) response.setHeader(pressureField, pressure)
   }
 
@@ -71,39 +45,7 @@ export class ShedIntake {
   }
 
   refuse(response: ServerResponse, call: ShedCall, refusal: Refusal): void {
-    const pressure = this.tells ? this.shedder.pressure(systemClock.now()) : 0
-    this.refuser.refuse(response, refusal, call.again, pressure)
-  }
-
-  broken(error: unknown): void {
-    warn(
-      'SPILLWAY_SHED_FAILED',
-      `${this.shedder.name} let a request through because it could not decide: ${String(error)}`,
-    )
-  }
-
-  /** The call to ask about; nothing for a request that is exempt, or that nobody can make sense of. */
-  private callFor(request: IncomingMessage, task: ShedTask): ShedCall | undefined {
-    const { options, shedder } = this
-    try {
-      if (options.exempt === undefined ? isProbe(request.url!) : options.exempt(request)) {
-        shedder.exempt()
-        return undefined
-      }
-      const inbound = readInbound(name => rawHeader(request.rawHeaders, name), options)
-      const { timeoutMs } = inbound
-      return new ShedCall(
-        importanceOf(options.criticality?.(request) ?? inbound.criticality),
-        inbound.attempt !== undefined && inbound.attempt > 1,
-        options.tenant === undefined ? inbound.tenant : options.tenant(request),
-        options.route === undefined ? routeOf(request.method!, request.url!) : options.route(request),
-        timeoutMs === undefined ? Infinity : systemClock.now() + timeoutMs,
-        task,
-      )
-    } catch (error) {
-      this.broken(error)
-      return undefined
-    }
+    this.refuser.refuse(response, refusal, call.again, this.entry.pressureAt(systemClock.now()))
   }
 }
 

@@ -3,34 +3,23 @@
  * costs little more than reading the request does, and a fraction of what it costs inside a framework.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { Criticality } from '../../core/criticality.ts'
-import { functionOption, knownOptions } from '../../core/options.ts'
 import type { Shedder } from '../../shedding/index.ts'
-import { checkInbound, type InboundOptions } from '../wire/inbound.ts'
+import { ShedEntry, type ShedEntryOptions, shedderArgument } from '../wire/shed-entry.ts'
+import { isProbe, routeOf } from './route-of.ts'
 import { ShedIntake } from './shed-intake.ts'
 
-export interface ShedServerOptions extends InboundOptions {
+export interface ShedServerOptions extends ShedEntryOptions<IncomingMessage> {
   /**
    * What is asked for; `adaptive` learns route by route what a request costs.
    * @default the method and the beginning of the path, up to the first identifier
    */
   readonly route?: (request: IncomingMessage) => string | undefined
-  /** @default what a trusted peer says, else 'critical' */
-  readonly criticality?: (request: IncomingMessage) => Criticality | undefined
-  /** @default what a trusted peer says */
-  readonly tenant?: (request: IncomingMessage) => string | undefined
   /**
    * Requests that are never refused and never wait.
    * @default the paths /health, /healthz, /livez, /readyz and /metrics
    */
   readonly exempt?: (request: IncomingMessage) => boolean
-  /** Adds `x-pressure`, from 0 to 1, to the answers given while the shedder is pressed. @default true */
-  readonly headers?: boolean
-  /** Spreads the times that refused clients are told to stay away. @default Math.random */
-  readonly random?: () => number
 }
-
-const functions = ['route', 'criticality', 'tenant', 'exempt', 'random'] as const
 
 /**
  * Puts `shedder` in front of all that a server does with requests, whichever framework it runs:
@@ -45,21 +34,15 @@ export function shedServer<S extends Server>(
   shedder: Shedder,
   options: ShedServerOptions = {},
 ): S {
-  if (typeof shedder?.offer !== 'function') {
-    throw new TypeError('Expected the second argument of shedServer() to be a shedder, such as adaptive()')
-  }
-  knownOptions('shedServer', options, [...functions, 'timeoutMs', 'trustPeers', 'headers'])
-  for (const key of functions) {
-    if (options[key] !== undefined) functionOption(key, options[key])
-  }
-  checkInbound(options)
+  shedderArgument('shedServer', 'second', shedder)
+  const entry = new ShedEntry('shedServer', shedder, options, defaults)
   const emit: (event: string, ...args: unknown[]) => boolean = server.emit.bind(server)
   // Without a listener of its own Node would ask for the body before anybody has decided whether it is wanted.
   server.on('checkContinue', ignore)
   /** Requests that have been let in and come by once more, because they wait to be asked for their body. */
   const continued = new WeakSet<IncomingMessage>()
   let expecting = false
-  const intake = new ShedIntake(shedder, options, (request, response, expects) => {
+  const intake = new ShedIntake(entry, (request, response, expects) => {
     if (!expects) {
       emit('request', request, response)
       return
@@ -80,12 +63,17 @@ export function shedServer<S extends Server>(
         intake.take(request, response, event === 'checkContinue')
         return true
       }
-    } else if (event === 'connection') intake.connected()
+    } else if (event === 'connection') entry.connected()
     return emit(event, ...args)
   }
   // Not by replacing the listeners: one that is added later would stand beside the shedder.
   server.emit = guarded as S['emit']
   return server
+}
+
+const defaults = {
+  route: (request: IncomingMessage) => routeOf(request.method!, request.url!),
+  exempt: (request: IncomingMessage) => isProbe(request.url!),
 }
 
 function ignore(): void {}

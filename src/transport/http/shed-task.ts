@@ -91,7 +91,7 @@ export class ShedTask implements Task {
       else if (status === 503 || status === 504) call.dropped(now)
       else call.ignore(now)
     } catch (error) {
-      this.intake.broken(error)
+      this.intake.entry.broken(error)
     }
     return answer
   }
