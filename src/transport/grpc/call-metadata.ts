@@ -3,6 +3,7 @@ import type { Context } from '../../core/context.ts'
 import type { Scope } from '../../core/scope.ts'
 import { grpcAttemptsHeader, writeBaggage } from '../wire/outbound.ts'
 import { decodeGrpcTimeout, encodeGrpcTimeout, grpcTimeoutHeader } from '../wire/timeout.ts'
+import { callBegun } from './caller-stack.ts'
 
 /** Servers in Node keep the time in a timer of 32 bits: past this, it runs out at once instead of in a month. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1
@@ -32,6 +33,8 @@ export class CallMetadata extends Metadata {
   }
 
   override clone(): CallMetadata {
+    // The first thing that grpc-js does with a call once it has noted where it was made.
+    callBegun()
     const copy = new CallMetadata(this.attempt, this.getOptions())
     copy.merge(this)
     return copy

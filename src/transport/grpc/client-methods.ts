@@ -1,4 +1,5 @@
 import type { Client, ServiceDefinition } from '@grpc/grpc-js'
+import { withoutCallerStack } from './caller-stack.ts'
 
 /** A method of a generated client: how it is called and what it is. */
 export interface ClientMethod {
@@ -40,7 +41,8 @@ export function methodsOf(
       responseStream,
       idempotent: isIdempotent(options?.idempotency_level),
       // Looked up at each call, so that whatever wraps the client's methods later, to trace them, is not passed by.
-      invoke: (...args) => (members[name] as (...args: unknown[]) => unknown)(...args),
+      invoke: (...args) =>
+        withoutCallerStack(() => (members[name] as (...args: unknown[]) => unknown)(...args)),
     })
   }
   return methods
