@@ -42,3 +42,5 @@ server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port
 // Ctrl-C reaches every process of the demo; the gateway ends this one when it is done.
 process.on('SIGINT', () => {})
 process.on('disconnect', () => process.exit(0))
+// The gateway may have ended before this line was reached.
+if (!process.connected) process.exit(0)

@@ -6,16 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { gateway } from './gateway.ts'
 
-const help = `npm run demo                    starts a gateway and the service behind it, and prints where
-npm run demo -- --port 8080     on this port; 0 takes any that is free
-
-Ctrl-C ends it.`
-
-const { port, help: helpWanted } = options()
-if (helpWanted) {
-  console.log(help)
-  process.exit(0)
-}
+const port = portOption()
 
 console.log('starting the catalog (gRPC) …')
 let cancelledCalls = 0
@@ -50,7 +41,7 @@ service.on('exit', code => {
   console.error(`The catalog ended with code ${code}.`)
   stop(1)
 })
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop(0))
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(0))
 
 function stop(code: number): void {
   service.removeAllListeners('exit')
@@ -60,18 +51,13 @@ function stop(code: number): void {
   process.exit(code)
 }
 
-function options(): { port: number; help: boolean } {
+function portOption(): number {
   try {
-    const { values } = parseArgs({
-      options: {
-        port: { type: 'string', default: '3000' },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    })
+    const { values } = parseArgs({ options: { port: { type: 'string', default: '3000' } } })
     if (!/^\d{1,5}$/.test(values.port) || Number(values.port) > 65_535) {
       throw new RangeError(`Expected --port to be a number from 0 to 65535, got ${values.port}`)
     }
-    return { port: Number(values.port), help: values.help }
+    return Number(values.port)
   } catch (error) {
     console.error((error as Error).message)
     process.exit(2)

@@ -3,9 +3,20 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { root, setUp } from './setup.mjs'
 
+const help = `npm run demo                    starts a gateway and the service behind it, and prints where
+npm run demo -- --port 8080     on this port; 0 takes any that is free
+
+Ctrl-C ends it.`
+
+const args = process.argv.slice(2)
+if (args.includes('--help') || args.includes('-h')) {
+  console.log(help)
+  process.exit(0)
+}
+
 for (const line of setUp({ needs: ['redis'] })) console.error(`set-up: ${line}`)
 
-const demo = spawn(process.execPath, ['--import', 'tsx', 'demo/main.ts', ...process.argv.slice(2)], {
+const demo = spawn(process.execPath, ['--import', 'tsx', 'demo/main.ts', ...args], {
   cwd: root,
   stdio: 'inherit',
   // What the demo starts finds `spillway/...` in src/ too, wherever it stands.

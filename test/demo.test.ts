@@ -1,29 +1,35 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { type Browser, chromium } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** Runs the demo as `npm run demo` does, without the set-up. */
-function demo(...args: string[]): {
-  child: ChildProcess
-  output: () => string
-  ended: Promise<number | null>
-} {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'demo/main.ts', ...args], { cwd: root })
+interface Watched {
+  readonly child: ChildProcess
+  readonly output: () => string
+  readonly ended: Promise<number | null>
+}
+
+function watch(child: ChildProcess): Watched {
   let text = ''
-  for (const stream of [child.stdout, child.stderr]) {
+  for (const stream of [child.stdout!, child.stderr!]) {
     stream.on('data', chunk => {
       text += chunk
     })
   }
   const ended = new Promise<number | null>(resolve => {
-    child.once('exit', code => resolve(code))
+    child.once('close', code => resolve(code))
   })
   return { child, output: () => text, ended }
 }
+
+/** Runs the demo as `npm run demo` does, without the set-up. */
+const demo = (...args: string[]): Watched =>
+  watch(spawn(process.execPath, ['--import', 'tsx', 'demo/main.ts', ...args], { cwd: root }))
 
 const browserPath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(
   existsSync,
@@ -92,11 +98,47 @@ describe('the demo', () => {
   })
 })
 
-it('says how it is used, and what is wrong with its arguments', async () => {
-  const help = demo('--help')
-  expect(await help.ended).toBe(0)
-  expect(help.output()).toContain('--port')
-  const wrong = demo('--port', 'many')
-  expect(await wrong.ended).toBe(2)
-  expect(wrong.output()).toContain('Expected --port to be a number from 0 to 65535, got many')
+/** Whether any process of the group is left. */
+function anyLeft(group: number): boolean {
+  try {
+    process.kill(-group, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+it.each([
+  ['Ctrl-C, which reaches every process', 'SIGINT', true],
+  ['Ctrl-C, which reaches only the script', 'SIGINT', false],
+  ['SIGTERM', 'SIGTERM', false],
+] as const)('ends cleanly, with nothing left of it, by %s', async (_how, signal, everybody) => {
+  // As a terminal runs it: with everything that it starts in one group.
+  const child = spawn(process.execPath, ['scripts/demo.mjs', '--port', '0'], { cwd: root, detached: true })
+  const { output, ended } = watch(child)
+  while (!output().includes('Ctrl-C')) {
+    if (child.exitCode !== null) throw new Error(output())
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+  const before = output()
+  process.kill(everybody ? -child.pid! : child.pid!, signal)
+  expect(await ended).toBe(0)
+  while (anyLeft(child.pid!)) await new Promise(resolve => setTimeout(resolve, 20))
+  expect(output()).toBe(before)
+})
+
+it('says what is wrong with its arguments', async () => {
+  const { ended, output } = demo('--port', 'many')
+  expect(await ended).toBe(2)
+  expect(output()).toContain('Expected --port to be a number from 0 to 65535, got many')
+})
+
+it('says which port is in use', async () => {
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  const { port } = other.address() as AddressInfo
+  const { ended, output } = demo('--port', String(port))
+  expect(await ended).toBe(1)
+  expect(output()).toContain(`Port ${port} is in use; choose another with -- --port`)
+  other.close()
 })
