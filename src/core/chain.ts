@@ -1,6 +1,6 @@
 import { defaultContext } from './ambient.ts'
 import { guard, reportOrder } from './checks.ts'
-import { fuse } from './frame.ts'
+import { fuse, joins } from './frame.ts'
 import type { Gate } from './gate.ts'
 import type { Call, Handler, Middleware, Protection } from './handler.ts'
 import { choiceOption, functionOption, nameOption } from './options.ts'
@@ -86,19 +86,19 @@ function assemble(parts: readonly Part[]): Protection<any, any> {
   return tagParts(protect, parts)
 }
 
-/** Works from the inside out, collecting gates until a layer ends their row. */
+/** Works from the inside out, collecting gates until a layer, or a gate that cannot join them, ends their row. */
 function wrapAll(parts: readonly Part[], handler: Handler<any, any>): Handler<any, any> {
   const checked = process.env.NODE_ENV !== 'production'
   let wrapped = handler
   let row: Gate<any, any>[] = []
   for (const part of parts.toReversed()) {
-    if ('gate' in part) {
+    if ('gate' in part && joins(part.gate, row)) {
       row.unshift(part.gate)
       continue
     }
     if (row.length > 0) wrapped = fuse(row, wrapped)
-    row = []
-    wrapped = checked ? guard(part.layer, wrapped) : wrapBy(part.layer, wrapped)
+    row = 'gate' in part ? [part.gate] : []
+    if ('layer' in part) wrapped = checked ? guard(part.layer, wrapped) : wrapBy(part.layer, wrapped)
   }
   return row.length > 0 ? fuse(row, wrapped) : wrapped
 }

@@ -1,15 +1,28 @@
 import { getEventListeners } from 'node:events'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { defer } from '../internal/deferred.ts'
 import { type ManualClock, manualClock } from '../testing/manual-clock.ts'
 import { chain, gate, layer } from './chain.ts'
 import { type Context, createContext, openContext } from './context.ts'
-import type { Gate } from './gate.ts'
+import type { FailedCall, Gate } from './gate.ts'
 import type { Handler, Protection } from './handler.ts'
 import { Rejection } from './rejection.ts'
+import { answeredEarly } from './work.ts'
 
 type Admit = 'in' | 'read-signal' | 'refuse' | 'throw' | 'throw-refusal' | 'cancel' | 'cancel-and-refuse'
 type Narrow = 'none' | 'same' | 'value' | 'throw' | 'cancel' | 'deadline' | 'abort'
+/** What a gate that may rescue a call does when it is asked. */
+type Rescue =
+  | 'none'
+  | 'decline'
+  | 'replace'
+  | 'throw'
+  | 'answer'
+  | 'fail'
+  | 'again'
+  | 'again-later'
+  | 'cancel'
 type Act =
   | 'resolve'
   | 'reject'
@@ -18,10 +31,12 @@ type Act =
   | 'throw'
   | 'cancel'
   | 'cancel-and-throw'
+  | 'early'
   | 'hang'
   | 'obey'
 
 interface GateSpec {
+  readonly rescue: Rescue
   readonly admit: Admit
   readonly narrow: Narrow
   readonly narrowMs: number
@@ -75,6 +90,17 @@ const gateSpec: fc.Arbitrary<GateSpec> = fc.record({
   narrowMs: ms,
   until: fc.constantFrom(undefined, 'answer', 'work'),
   settle: seldom<GateSpec['settle']>('log', 'throw', 'none'),
+  rescue: seldom<Rescue>(
+    'none',
+    'decline',
+    'replace',
+    'throw',
+    'answer',
+    'fail',
+    'again',
+    'again-later',
+    'cancel',
+  ),
   cut: fc.boolean(),
 })
 const callSpec: fc.Arbitrary<CallSpec> = fc.record({
@@ -87,6 +113,7 @@ const callSpec: fc.Arbitrary<CallSpec> = fc.record({
     'throw',
     'cancel',
     'cancel-and-throw',
+    'early',
     'hang',
     'obey',
   ),
@@ -137,8 +164,8 @@ class Play {
     }
     if (spec.cancelAt !== undefined) this.later(spec.cancelAt, this.cancel)
     call('request', context).then(
-      value => this.note('answer', value),
-      error => this.note('failure', this.say(error)),
+      value => this.hear('answer', value),
+      error => this.hear('failure', this.say(error)),
     )
     await clock.advance(200)
     opened?.close()
@@ -146,7 +173,7 @@ class Play {
   }
 
   private gate(i: number): Protection {
-    const { admit, narrow, narrowMs, until, settle } = this.spec.gates[i]!
+    const { admit, narrow, narrowMs, until, settle, rescue } = this.spec.gates[i]!
     const name = `g${i}`
     const definition: Gate<unknown, string> = {
       kind: 'other',
@@ -177,10 +204,26 @@ class Play {
       },
     }
     const { narrow: narrowing, settle: settling, ...rest } = definition
+    const rescuing = (call: FailedCall): Promise<unknown> | undefined => {
+      this.note(name, 'may rescue', call.request, this.say(call.error), call.context.attempt)
+      if (rescue === 'cancel') this.cancel()
+      if (rescue === 'throw') throw this.own(new Error(`${name} threw from rescue`))
+      if (rescue === 'replace') call.error = this.own(new Error(`${name} put this in its place`))
+      if (rescue === 'answer') return Promise.resolve('rescued')
+      const error = this.own(new Error(`${name} failed to rescue`))
+      const again = (): Promise<unknown> =>
+        call.context.ended ? Promise.reject(error) : call.again(call.context.with({ attempt: 10 }))
+      if (rescue === 'again') return again()
+      if (rescue !== 'fail' && rescue !== 'again-later') return undefined
+      const { promise, resolve, reject } = defer<unknown>()
+      this.later(narrowMs, () => (rescue === 'fail' ? reject(error) : resolve(again())))
+      return promise
+    }
     return gate({
       ...rest,
       ...(narrow === 'none' ? {} : { narrow: narrowing! }),
       ...(settle === 'none' ? {} : { settle: settling! }),
+      ...(rescue === 'none' ? {} : { rescue: rescuing }),
       ...(until === undefined ? {} : { until }),
     })
   }
@@ -199,6 +242,11 @@ class Play {
       if (act.startsWith('cancel')) this.cancel()
       if (act === 'value') return 'a plain value' as never
       if (act.endsWith('throw')) throw this.own(new Error('thrown at once'))
+      if (act === 'early') {
+        const answer = Promise.reject(this.own(new Error('answered early')))
+        answeredEarly(answer, new Promise<void>(resolve => this.later(actMs, resolve)))
+        return answer
+      }
       return new Promise((resolve, reject) => {
         if (act === 'resolve' || act === 'cancel') this.later(actMs, () => resolve('answer'))
         const refusal = new Rejection({ reason: 'no-endpoint', policy: 'handler', retry: 'later' })
@@ -229,8 +277,14 @@ class Play {
     this.clock.arm(alarm, this.clock.now() + afterMs)
   }
 
+  /** The caller hears it last: how many turns of the microtask queue an answer takes is not what is compared. */
+  private async hear(how: string, what: unknown): Promise<void> {
+    for (let turn = 0; turn < 50; turn++) await undefined
+    this.answered = true
+    this.note(how, what)
+  }
+
   private note(...words: unknown[]): void {
-    if (words[0] === 'answer' || words[0] === 'failure') this.answered = true
     this.log.push([this.clock.now(), ...words].join(' '))
   }
 
@@ -280,8 +334,8 @@ test('a handler that still works when its call ends is told by its signal', asyn
   await fc.assert(
     fc.asyncProperty(callSpec, async spec => {
       const play = await new Play({ ...spec, act: 'obey' }).run(gates => chain(...gates))
-      const begun = play.log.some(line => / handler request/.test(line))
-      expect(play.told).toHaveLength(begun && play.answered ? 1 : 0)
+      const begun = play.log.filter(line => / handler request/.test(line)).length
+      expect(play.told).toHaveLength(play.answered ? begun : Math.max(0, begun - 1))
     }),
     { numRuns: 1_000 },
   )

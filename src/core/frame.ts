@@ -1,17 +1,44 @@
 import { callWithin, defaultContext } from './ambient.ts'
 import type { Context } from './context.ts'
-import type { Gate, Outcome } from './gate.ts'
+import type { FailedCall, Gate, Outcome } from './gate.ts'
 import type { Handler } from './handler.ts'
 import { deadlineExceeded, isRejection } from './rejection.ts'
 import { type Ending, type Expiry, Scope, type Watcher } from './scope.ts'
 import { warn } from './warn.ts'
-import { answeredEarly, workBehind } from './work.ts'
+import { answeredEarly, onceDone, workBehind } from './work.ts'
 
-/** Neighbouring gates, outermost first. */
+/** A gate, in the one shape that makes calling its methods cheap, whatever the gates of a process are made of. */
+class Step {
+  readonly gate: Gate<any, any>
+  readonly admit: Gate<any, any>['admit']
+  readonly narrow: Gate<any, any>['narrow']
+  readonly settle: Gate<any, any>['settle']
+  readonly late: boolean
+
+  constructor(gate: Gate<any, any>) {
+    this.gate = gate
+    this.admit = gate.admit
+    this.narrow = gate.narrow
+    this.settle = gate.settle
+    this.late = gate.until === 'work'
+  }
+}
+
+/** Neighbouring gates around a handler. At most one of them may rescue a call, and none within it narrows. */
 interface Row {
-  readonly gates: readonly Gate<any, any>[]
+  readonly steps: readonly Step[]
+  readonly next: Handler<any, any>
   /** Whether one of them is settled only when the handler has come to its end. */
   readonly waits: boolean
+  /** Which of them may rescue a call; past the last one if none. */
+  readonly rescuer: number
+  /** Everything within that one. */
+  readonly rest: Handler<any, any>
+}
+
+/** Whether `gate` can stand before `row` in one frame: what it rescues must have the context that it was given. */
+export function joins(gate: Gate<any, any>, row: readonly Gate<any, any>[]): boolean {
+  return gate.rescue === undefined || row.every(inner => !inner.rescue && !inner.narrow)
 }
 
 /**
@@ -21,16 +48,34 @@ interface Row {
  * has one answer and hears of that one.
  */
 export function fuse<Req, Res>(gates: readonly Gate<any, any>[], next: Handler<Req, Res>): Handler<Req, Res> {
-  const row: Row = { gates, waits: gates.some(gate => gate.until === 'work') }
+  const found = gates.findIndex(gate => gate.rescue !== undefined)
+  const row: Row = {
+    steps: gates.map(gate => new Step(gate)),
+    next,
+    waits: gates.some(gate => gate.until === 'work'),
+    rescuer: found < 0 ? gates.length : found,
+    rest: found < 0 || found === gates.length - 1 ? next : fuse(gates.slice(found + 1), next),
+  }
   return (request, context = defaultContext()) => {
     const { scope } = context
-    if (scope.ending !== undefined) return Promise.reject(scope.reason)
+    if (scope.ending !== undefined) return refused(scope.reason)
     const now = scope.clock.now()
-    if (now >= scope.deadline) return Promise.reject(deadlineExceeded('context', false))
-    const frame = new Frame(row, context)
-    return frame.admit(request, now) ? frame.run(next, request) : frame.refused(now)
+    if (now >= scope.deadline) return refused(deadlineExceeded('context', false))
+    return new Frame(row, request, context).run(now)
   }
 }
+
+/**
+ * A promise that is rejected a moment from now, when whoever is given it has had the time to wait for it: Node keeps
+ * a list of the rejections that nobody waits for, and to be put on it for that moment costs more than all the rest.
+ */
+function refused(error: unknown): Promise<never> {
+  return new Promise((_, reject) => {
+    soon.then(() => reject(error))
+  })
+}
+
+const soon = Promise.resolve()
 
 /** A gate that replaced the context: from there on inward the call is part of another scope. */
 interface Entry {
@@ -44,63 +89,100 @@ interface Entry {
  * whichever comes first, so a handler that ignores its signal keeps nobody waiting. Only gates that ask for
  * `until: 'work'` wait for the handler itself.
  */
-class Frame implements Watcher {
+class Frame implements Watcher, FailedCall {
+  readonly request: unknown
+  context: Context
+  error: unknown
+  behind: Promise<unknown> | undefined
   private readonly row: Row
   private readonly outer: Scope
-  private inner: Context
   private entry: Entry | undefined
   private readonly tickets: unknown[]
+  /** How many gates have let the call in and are to hear how it comes out. */
   private admitted: number
+  /** The gate that is to be asked if the call fails. */
+  private rescuer: number
   private over: boolean
   private outcome: Outcome
-  /** What the call failed with. */
-  private error: unknown
   /** From this gate on inward the scope ended; the gates further out saw an error come up. */
   private split: number
   /** Whether gates that wait for the work itself are still to be settled. */
   private waiting: boolean
   private promise: Promise<any> | undefined
+  /** What the call waits for: the handler, or the gate that rescues it. */
   private answer: Promise<any> | undefined
+  private resolve: ((value: any) => void) | undefined
   private reject: ((error: unknown) => void) | undefined
   nextWatcher: Watcher | undefined
   previousWatcher: Watcher | undefined
 
-  constructor(row: Row, context: Context) {
+  constructor(row: Row, request: unknown, context: Context) {
     const { scope } = context
+    this.request = request
+    this.context = context
+    this.error = undefined
+    this.behind = undefined
     this.row = row
     this.outer = scope
-    this.inner = context
     this.entry = undefined
-    this.tickets = new Array(row.gates.length)
+    this.tickets = new Array(row.steps.length)
     this.admitted = 0
+    this.rescuer = row.rescuer
     this.over = false
     this.outcome = 'success'
-    this.error = undefined
     this.split = 0
     this.waiting = false
     this.promise = undefined
     this.answer = undefined
+    this.resolve = undefined
     this.reject = undefined
     this.nextWatcher = undefined
     this.previousWatcher = undefined
     if (scope.endless) return
     if (scope.loose) this.own(context)
-    this.inner.scope.watch(this)
+    this.context.scope.watch(this)
   }
 
-  /** Asks the gates. False when the call goes no further. */
-  admit(request: unknown, now: number): boolean {
-    const { gates } = this.row
+  run(now: number): Promise<any> {
+    const promise = new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+    })
+    this.promise = promise
+    if (this.admit(now)) this.follow(this.call(this.row.next, this.context))
+    // The call ended while the gates were asked: some of them have waited for work that never came.
+    else if (this.waiting) this.leave(soon)
+    return promise
+  }
+
+  again(context: Context): Promise<any> {
+    return this.call(this.row.rest, context)
+  }
+
+  scopeEnded(ending: Ending, reason: unknown): void {
+    if (!this.over) this.ended(ending, reason, true)
+  }
+
+  private ended(ending: Ending, reason: unknown, working: boolean): void {
+    for (let entry = this.entry; entry?.scope.ending !== undefined; entry = entry.outer) this.split = entry.at
+    if (this.outer.ending !== undefined) this.split = 0
+    this.finish(ending, reason, working)
+    this.reject!(reason)
+  }
+
+  /** Asks the gates. False when the handler is not to be called. */
+  private admit(now: number): boolean {
+    const { steps } = this.row
     try {
-      for (let i = 0; i < gates.length; i++) {
-        const gate = gates[i]!
-        const ticket = gate.admit(request, this.inner, now)
+      for (let i = 0; i < steps.length; i++) {
+        const { gate, admit, narrow } = steps[i]!
+        const ticket = admit.call(gate, this.request, this.context, now)
         if (isRejection(ticket)) return this.refuse(ticket)
         this.tickets[i] = ticket
         // The gate may have ended the call that it was asked about. The gates before it know already.
-        if (this.over) return this.settle(i, now)
+        if (this.over) return this.settle(i, now, this.outcome, this.error)
         this.admitted = i + 1
-        if (gate.narrow !== undefined && !this.enter(gate.narrow(this.inner, ticket), i, now)) return false
+        if (narrow !== undefined && !this.enter(narrow.call(gate, this.context, ticket), i, now)) return false
       }
       return true
     } catch (error) {
@@ -108,73 +190,23 @@ class Frame implements Watcher {
     }
   }
 
-  /** The answer to a call that was not let in. */
-  refused(now: number): Promise<never> {
-    // The call may have ended while it was being asked about: then these have waited for work that never came.
-    if (this.waiting) this.settleAll('work', now)
-    return Promise.reject(this.error)
-  }
-
-  run<Req, Res>(next: Handler<Req, Res>, request: Req): Promise<Res> {
-    let resolve: (value: Res) => void
-    const promise = new Promise<Res>((onValue, onError) => {
-      resolve = onValue
-      this.reject = onError
-    })
-    this.promise = promise
-    let answer: Promise<Res>
-    try {
-      // A handler written without types may return a plain value, or a promise of another make.
-      answer = Promise.resolve(callWithin(this.inner, next, request))
-    } catch (error) {
-      answer = Promise.reject(error)
-    }
-    this.answer = answer
-    // The handler may have ended its own call before it returned.
-    if (this.over) this.leave(answer)
-    answer.then(
-      value => {
-        if (this.over) return
-        this.finish('success', undefined, false)
-        resolve(value)
-      },
-      error => {
-        if (this.over) return
-        this.finish(outcomeOf(error), error, workBehind(answer) !== answer)
-        this.reject!(error)
-      },
-    )
-    return promise
-  }
-
-  scopeEnded(ending: Ending, reason: unknown): void {
-    this.ended(ending, reason, true)
-  }
-
-  private ended(ending: Ending, reason: unknown, working: boolean): void {
-    for (let entry = this.entry; entry?.scope.ending !== undefined; entry = entry.outer) this.split = entry.at
-    if (this.outer.ending !== undefined) this.split = 0
-    this.finish(ending, reason, working)
-    this.reject?.(reason)
-  }
-
   /** Gives the call a scope of its own where nobody would close the one that it came with. */
   private own(context: Context): void {
     const { scope } = context
-    this.inner = context.within(new Scope(scope.clock, scope, scope.deadline, timedOut, undefined))
-    this.entry = { at: 0, scope: this.inner.scope, outer: undefined }
+    this.context = context.within(new Scope(scope.clock, scope, scope.deadline, timedOut, undefined))
+    this.entry = { at: 0, scope: this.context.scope, outer: undefined }
   }
 
   /** Goes on with the context that a gate made of the one it was given. */
   private enter(context: Context, at: number, now: number): boolean {
     if (this.over) return false
-    const from = this.inner.scope
+    const from = this.context.scope
     const { scope } = context
-    const { name } = this.row.gates[at]!
+    const { name } = this.row.steps[at]!.gate
     if (scope !== from && !scope.isBelow(from)) {
       throw new TypeError(`Expected narrow() of ${name} to derive its context from the one it was given`)
     }
-    this.inner = context
+    this.context = context
     if (scope === from) return true
     this.entry = { at, scope, outer: this.entry }
     if (scope.ending !== undefined) {
@@ -187,50 +219,121 @@ class Frame implements Watcher {
   }
 
   private refuse(error: unknown): false {
-    if (!this.over) this.finish(outcomeOf(error), error, false)
+    if (!this.over && this.fails(error, undefined)) soon.then(() => this.reject!(this.error))
     return false
   }
 
-  /** The call has its answer. `working` when the handler has not come to its end yet. */
+  private call(next: Handler<any, any>, context: Context): Promise<any> {
+    try {
+      // A handler written without types may return a plain value, or a promise of another make.
+      return Promise.resolve(callWithin(context, next, this.request))
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  private follow(answer: Promise<unknown>): void {
+    this.answer = answer
+    // Whoever was called may have ended the call before it returned.
+    if (this.over) this.leave(answer)
+    answer.then(
+      value => {
+        if (this.over) return
+        this.finish('success', undefined, false)
+        this.resolve!(value)
+      },
+      error => {
+        if (this.over) return
+        const work = workBehind(answer)
+        if (this.fails(error, work === answer ? undefined : work)) this.reject!(this.error)
+      },
+    )
+  }
+
+  /** An error has come up; `behind` is what goes on of the work. False if the call goes on too. */
+  private fails(error: unknown, behind: Promise<unknown> | undefined): boolean {
+    this.outcome = outcomeOf(error)
+    this.error = error
+    this.behind = behind
+    if (this.rescuer < this.admitted && this.rescued()) return false
+    this.finish(outcomeOf(this.error), this.error, behind !== undefined)
+    return true
+  }
+
+  /** Asks the gate that may rescue the call, once those further in have been settled. */
+  private rescued(): boolean {
+    const { answer, behind, rescuer } = this
+    const { steps, waits } = this.row
+    this.over = true
+    this.settleNow(rescuer + 1, behind === undefined)
+    if (behind !== undefined && waits) this.settleLater(behind, rescuer + 1)
+    this.admitted = rescuer + 1
+    this.rescuer = steps.length
+    if (this.context.scope.ending !== undefined) return false
+    this.over = false
+    this.answer = undefined
+    let rescue: Promise<unknown> | undefined
+    try {
+      rescue = steps[rescuer]!.gate.rescue!(this, this.tickets[rescuer])
+    } catch (error) {
+      this.error = error
+    }
+    if (rescue !== undefined) this.follow(rescue)
+    else if (this.over) this.leave(answer ?? soon)
+    else this.answer = answer
+    return this.over || rescue !== undefined
+  }
+
+  /** The call has its answer. `working` when something goes on behind it. */
   private finish(outcome: Outcome, error: unknown, working: boolean): void {
     this.over = true
     this.outcome = outcome
     this.error = error
     this.waiting = working && this.row.waits
-    const { scope } = this.inner
+    const { scope } = this.context
     if (!scope.endless) {
       scope.unwatch(this)
       for (let own = scope; own !== this.outer; own = own.parent!) own.close()
     }
-    this.settleAll(working ? 'answer' : 'all', scope.clock.now())
+    this.settleNow(0, !this.waiting)
     if (working && this.answer !== undefined) this.leave(this.answer)
   }
 
-  /** Nobody waits for the handler any more, except gates that were let in until the work itself ends. */
+  /** Nobody waits for this any more, except gates that were let in until the work itself ends. */
   private leave(answer: Promise<unknown>): void {
     answeredEarly(this.promise!, answer)
-    if (!this.waiting) return
-    const done = (): void => this.settleAll('work', this.outer.clock.now())
-    workBehind(answer).then(done, done)
+    if (this.waiting) this.settleLater(answer, 0)
+    this.waiting = false
   }
 
-  /** Settles the gates that were let in, innermost first: all, or those whose call is over at that moment. */
-  private settleAll(until: 'all' | 'answer' | 'work', now: number): void {
-    const { gates, waits } = this.row
-    for (let i = this.admitted - 1; i >= 0; i--) {
-      if (waits && until !== 'all' && (gates[i]!.until ?? 'answer') !== until) continue
-      this.settle(i, now)
+  /** Settles the gates that were let in, from the innermost out to `first`: all, or those that do not wait for the work. */
+  private settleNow(first: number, all: boolean): void {
+    const { steps } = this.row
+    const now = this.outer.clock.now()
+    for (let i = this.admitted - 1; i >= first; i--) {
+      if (all || !steps[i]!.late) this.settle(i, now, this.outcome, this.error)
     }
   }
 
-  private settle(i: number, now: number): false {
-    const gate = this.row.gates[i]!
-    const outcome = i < this.split ? outcomeOf(this.error) : this.outcome
+  /** Settles those that wait for the work when that is done. */
+  private settleLater(work: Promise<unknown>, first: number): void {
+    const { admitted, outcome, error } = this
+    const { steps } = this.row
+    onceDone(work, () => {
+      const now = this.outer.clock.now()
+      for (let i = admitted - 1; i >= first; i--) {
+        if (steps[i]!.late) this.settle(i, now, outcome, error)
+      }
+    })
+  }
+
+  private settle(i: number, now: number, outcome: Outcome, error: unknown): false {
+    const { gate, settle } = this.row.steps[i]!
     try {
-      gate.settle?.(this.tickets[i], outcome, now, this.error)
-    } catch (error) {
+      settle?.call(gate, this.tickets[i], i < this.split ? outcomeOf(error) : outcome, now, error)
+    } catch (thrown) {
       // It is too late to change the answer, and the gates further out must have their word.
-      warn('SPILLWAY_SETTLE_FAILED', `${gate.name} threw from settle(): ${String(error)}`)
+      warn('SPILLWAY_SETTLE_FAILED', `${gate.name} threw from settle(): ${String(thrown)}`)
     }
     return false
   }

@@ -8,6 +8,18 @@ import type { Rejection } from './rejection.ts'
  */
 export type Outcome = 'success' | 'failure' | 'refused' | 'timeout' | 'cancelled'
 
+/** A call that has failed further in than a gate that may rescue it. */
+export interface FailedCall<Req = unknown, Res = any> {
+  readonly request: Req
+  readonly context: Context
+  /** What it failed with. Another error in its place is what it then fails with. */
+  error: unknown
+  /** The work that goes on behind the failure, where the answer came before its end. */
+  readonly behind: Promise<unknown> | undefined
+  /** Calls everything further in than the gate once more. */
+  again(context: Context): Promise<Res>
+}
+
 /**
  * A say before and a word after each call, with no waiting in between. Neighbouring gates of a chain run in one
  * asynchronous frame with one reading of the clock on the way in and one on the way out.
@@ -23,6 +35,11 @@ export interface Gate<Req = unknown, Ticket = unknown> {
   admit(request: Req, context: Context, now: number): Ticket | Rejection
   /** Replaces the context for everything further in; the new one is derived from `context`. */
   narrow?(context: Context, ticket: Ticket): Context
+  /**
+   * @internal Asked once about a call that was let in, has failed further in and is still wanted: may see to it that
+   * there is an answer after all. `undefined` lets the failure go up.
+   */
+  rescue?(call: FailedCall<Req>, ticket: Ticket): Promise<unknown> | undefined
   /** Called exactly once for each call let in. `error` is what the call failed with, `undefined` on success. */
   settle?(ticket: Ticket, outcome: Outcome, now: number, error: unknown): void
   /**

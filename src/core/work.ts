@@ -17,3 +17,13 @@ export function answeredEarly(answer: Promise<unknown>, behind: Promise<unknown>
 export function workBehind(answer: Promise<unknown>): Promise<unknown> {
   return (answer as Early)[work] ?? answer
 }
+
+/** Calls `done` when `answer` has come and nothing goes on behind it, though it may say so only when it comes. */
+export function onceDone(answer: Promise<unknown>, done: () => void): void {
+  const work = workBehind(answer)
+  const ended = (): void => {
+    if (workBehind(work) === work) done()
+    else onceDone(work, done)
+  }
+  work.then(ended, ended)
+}

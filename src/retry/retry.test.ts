@@ -378,10 +378,10 @@ describe('a caller that goes away', () => {
     let sent = 0
     const call = protect(() => {
       sent++
-      cancel()
+      cancel('gone')
       return Promise.reject(error)
     })
-    expect(await outcome(clock, call('x', context))).toBe(error)
+    expect(await outcome(clock, call('x', context))).toBe('gone')
     expect(sent).toBe(1)
     expect(isFinal(error)).toBe(false)
   })

@@ -1,11 +1,8 @@
 import { isFinal } from '../core/advice.ts'
-import { callWithin } from '../core/ambient.ts'
-import { layer } from '../core/chain.ts'
+import { gate } from '../core/chain.ts'
 import { type Context, openContext } from '../core/context.ts'
-import type { Handler, Protection } from '../core/handler.ts'
-import { workBehind } from '../core/work.ts'
-import { endedAlready } from '../internal/ended.ts'
-import { Depositor } from './depositor.ts'
+import type { FailedCall, Gate, Outcome } from '../core/gate.ts'
+import type { Protection } from '../core/handler.ts'
 import { checkRetry, type RetryOptions, type RetrySettings } from './retry-options.ts'
 import { Series } from './series.ts'
 
@@ -15,67 +12,40 @@ import { Series } from './series.ts'
  * outside everything that is about one attempt.
  */
 export function retry<Req = unknown>(options: RetryOptions<Req> = {}): Protection<Req> {
-  const settings = checkRetry(options)
-  const policy = new Retry(settings)
-  return layer({ kind: 'retry', name: settings.name, repeats: true }, next =>
-    settings.signal === undefined ? policy.wrap(next) : until(settings.signal, policy.wrap(next)),
-  )
+  return gate<Req, number>(new RetryGate(checkRetry(options)))
 }
 
-/** A first attempt costs one more `then`, and no reading of the clock. */
-class Retry {
+/** A first attempt costs no more than any gate. */
+class RetryGate implements Gate<any, number> {
+  readonly kind = 'retry'
+  readonly name: string
+  readonly narrow?: (context: Context) => Context
   private readonly settings: RetrySettings
-  private readonly depositor: Depositor
 
   constructor(settings: RetrySettings) {
+    const { name, signal } = settings
+    this.name = name
     this.settings = settings
-    this.depositor = new Depositor(settings.budget)
+    // The option of p-retry: ends every call that is being made when it aborts.
+    if (signal !== undefined) this.narrow = parent => openContext({ parent, signal }).context
   }
 
-  wrap<Req, Res>(next: Handler<Req, Res>): Handler<Req, Res> {
-    const { depositor } = this
+  admit(_request: unknown, _context: Context, now: number): number {
+    this.settings.budget?.deposit(now, 1)
+    return now
+  }
+
+  rescue(call: FailedCall, startedAt: number): Promise<unknown> | undefined {
     const { budget, maxRetryTime, onFailedAttempt } = this.settings
-    const passes = onFailedAttempt === undefined
-    const succeeded =
-      budget?.countsSuccesses === true
-        ? (answer: Res): Res => {
-            budget.succeeded()
-            return answer
-          }
-        : undefined
-    return (request, context) => {
-      depositor.count(context)
-      const endsAt = maxRetryTime === Infinity ? Infinity : context.clock.now() + maxRetryTime
-      const answer = attempt(next, request, context)
-      const promise: Promise<Res> = answer.then(succeeded, error => {
-        // What was refused for good further in is passed up without another look: in an outage most calls are.
-        if (passes && isFinal(error) && workBehind(answer) === answer) {
-          budget?.failed()
-          throw error
-        }
-        depositor.flush(context)
-        return new Series(this.settings, { next, request, context, endsAt, error, answer, promise }).run()
-      })
-      return promise
+    // What was refused for good further in is passed up without another look: in an outage most calls are.
+    if (onFailedAttempt === undefined && call.behind === undefined && isFinal(call.error)) {
+      budget?.failed()
+      return undefined
     }
+    return new Series(this.settings, call, startedAt + maxRetryTime).run()
   }
-}
 
-function attempt<Req, Res>(next: Handler<Req, Res>, request: Req, context: Context): Promise<Res> {
-  try {
-    // A handler written without types may return a plain value; a promise comes back as it is.
-    return Promise.resolve(next(request, context))
-  } catch (error) {
-    return Promise.reject(error)
-  }
-}
-
-/** p-retry's `signal` option: ends every call that is being made when it aborts. */
-function until<Req, Res>(signal: AbortSignal, next: Handler<Req, Res>): Handler<Req, Res> {
-  return (request: Req, parent: Context) => {
-    const open = openContext({ parent, signal })
-    const ended = endedAlready(open.context)
-    if (ended !== undefined) return ended
-    return callWithin(open.context, next, request).finally(open.close)
+  settle(_startedAt: number, outcome: Outcome): void {
+    if (outcome === 'success') this.settings.budget?.succeeded()
   }
 }

@@ -1,8 +1,6 @@
 import pRetry, { AbortError, type RetryContext } from 'p-retry'
 import { adviceOf, isFinal } from '../core/advice.ts'
-import { callWithin } from '../core/ambient.ts'
-import type { Context } from '../core/context.ts'
-import type { Handler } from '../core/handler.ts'
+import type { FailedCall } from '../core/gate.ts'
 import { deadlineExceeded } from '../core/rejection.ts'
 import { answeredEarly, workBehind } from '../core/work.ts'
 import { sleep } from '../internal/timer.ts'
@@ -13,20 +11,6 @@ import { repeatable } from './repeatable.ts'
 import { type GaveUpCause, gaveUp, retried } from './retry-event.ts'
 import type { RetrySettings } from './retry-options.ts'
 
-/** A call whose first attempt has failed. */
-export interface FailedCall<Req, Res> {
-  readonly next: Handler<Req, Res>
-  readonly request: Req
-  readonly context: Context
-  /** When its attempts must be over, besides its own deadline. */
-  readonly endsAt: number
-  readonly error: unknown
-  /** The first attempt. */
-  readonly answer: Promise<Res>
-  /** What the caller was given. */
-  readonly promise: Promise<Res>
-}
-
 /**
  * The attempts of one call from its first failure on. p-retry counts them, calls the hooks and knows its AbortError;
  * whether there is to be another one, and the wait before it, are decided here, on the context's clock.
@@ -36,9 +20,11 @@ export interface FailedCall<Req, Res> {
  * may this call be repeated; are there attempts left; does the wait fit before the deadline; does the budget bear it.
  * From the fifth question on an attempt was wanted and cannot be had, and the error goes up marked as final.
  */
-export class Series<Req, Res> {
+export class Series {
   private readonly settings: RetrySettings
-  private readonly call: FailedCall<Req, Res>
+  private readonly call: FailedCall
+  /** When the attempts must be over, besides the call's own deadline. */
+  private readonly endsAt: number
   /** What the latest attempt failed with. */
   private error: unknown
   /** How many attempts have been made. */
@@ -55,10 +41,13 @@ export class Series<Req, Res> {
 
   /** What still goes on of attempts that were given up before their handler came to an end. */
   private readonly works: Promise<unknown>[]
+  /** The answer that the call waits for, once there is to be another attempt. */
+  private answer: Promise<unknown> | undefined
 
-  constructor(settings: RetrySettings, call: FailedCall<Req, Res>) {
+  constructor(settings: RetrySettings, call: FailedCall, endsAt: number) {
     this.settings = settings
     this.call = call
+    this.endsAt = endsAt
     this.made = 1
     this.error = undefined
     this.wanted = false
@@ -68,21 +57,27 @@ export class Series<Req, Res> {
     this.waitedMs = 0
     this.tried = undefined
     this.works = []
-    this.failed(call.error, call.answer)
+    this.answer = undefined
+    this.failed(call.error, call.behind)
   }
 
-  run(): Promise<Res> {
+  run(): Promise<unknown> | undefined {
     const { shouldRetry, onFailedAttempt, shouldConsumeRetry } = this.settings
-    if (shouldRetry !== undefined || onFailedAttempt !== undefined || shouldConsumeRetry !== undefined) {
-      return this.drive(undefined)
+    let delayMs: number | undefined
+    if (shouldRetry === undefined && onFailedAttempt === undefined && shouldConsumeRetry === undefined) {
+      // Nobody else is to be asked: most failures under load end right here.
+      delayMs = this.wanted ? this.grant(this.settings.attempts === 1) : -1
+      if (delayMs < 0) {
+        this.call.error = this.verdict()
+        return undefined
+      }
     }
-    // Nobody else is to be asked: most failures under load end right here.
-    const delayMs = this.wanted ? this.grant(this.settings.attempts === 1) : -1
-    return delayMs < 0 ? Promise.reject(this.leave(this.verdict())) : this.drive(delayMs)
+    this.answer = this.drive(delayMs)
+    return this.answer
   }
 
   /** `firstDelayMs`: the wait before the second attempt, where that has been granted already. */
-  private async drive(firstDelayMs: number | undefined): Promise<Res> {
+  private async drive(firstDelayMs: number | undefined): Promise<unknown> {
     const { settings } = this
     let delayMs = firstDelayMs
     try {
@@ -135,27 +130,25 @@ export class Series<Req, Res> {
     throw this.presented()
   }
 
-  private async attempt(attempt: number): Promise<Res> {
+  private async attempt(attempt: number): Promise<unknown> {
     // p-retry repeats a TypeError that `shouldConsumeRetry` does not count without asking anybody.
     if (!this.granted) throw new AbortError(this.error as Error)
     this.granted = false
     this.made = attempt
-    const { next, request, context } = this.call
-    const within = context.with({ attempt }).with(triedEndpoints, this.tried)
-    let answer: Promise<Res> | undefined
+    const within = this.call.context.with({ attempt }).with(triedEndpoints, this.tried)
+    let answer: Promise<unknown> | undefined
     try {
-      answer = callWithin(within, next, request)
-      const value = await answer
-      this.settings.budget?.succeeded()
-      return value
+      answer = this.call.again(within)
+      return await answer
     } catch (error) {
-      this.failed(error, answer)
+      const work = answer === undefined ? undefined : workBehind(answer)
+      this.failed(error, work === answer ? undefined : work)
       throw this.presented()
     }
   }
 
-  private failed(error: unknown, answer: Promise<Res> | undefined): void {
-    if (answer !== undefined && workBehind(answer) !== answer) this.works.push(workBehind(answer))
+  private failed(error: unknown, behind: Promise<unknown> | undefined): void {
+    if (behind !== undefined) this.works.push(behind)
     this.error = error
     // It may throw out of a rule of the user's, and then another attempt is not wanted.
     this.wanted = false
@@ -200,7 +193,8 @@ export class Series<Req, Res> {
     if (!(delayMs >= 0 && delayMs < Infinity)) {
       return this.refuse(adviceOf(this.error)?.retryAfterMs === undefined ? 'backoff' : 'hint')
     }
-    const { context, endsAt } = this.call
+    const { endsAt } = this
+    const { context } = this.call
     const now = context.clock.now()
     if (now + delayMs + settings.minUsefulMs > Math.min(endsAt, context.deadline))
       return this.refuse('deadline')
@@ -236,7 +230,7 @@ export class Series<Req, Res> {
 
   /** The call fails with this error. */
   private leave(error: unknown): unknown {
-    if (this.works.length > 0) answeredEarly(this.call.promise, Promise.allSettled(this.works))
+    if (this.works.length > 0) answeredEarly(this.answer!, Promise.allSettled(this.works))
     return error
   }
 
