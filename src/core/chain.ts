@@ -1,10 +1,11 @@
 import { defaultContext } from './ambient.ts'
 import { guard, reportOrder } from './checks.ts'
-import { fuse, joins } from './frame.ts'
+import { fuse } from './frame.ts'
 import type { Gate } from './gate.ts'
 import type { Call, Handler, Middleware, Protection } from './handler.ts'
 import { choiceOption, functionOption, nameOption } from './options.ts'
 import { type Kind, type Layer, type Part, partsOf, tagParts, wrapBy } from './part.ts'
+import { joins } from './row.ts'
 
 /**
  * Puts middlewares around a handler, the first outermost: `chain(a, b, c)(h)` is `a(b(c(h)))`. Neighbouring gates

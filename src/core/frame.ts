@@ -3,43 +3,10 @@ import type { Context } from './context.ts'
 import type { FailedCall, Gate, Outcome } from './gate.ts'
 import type { Handler } from './handler.ts'
 import { deadlineExceeded, isRejection } from './rejection.ts'
+import { Row } from './row.ts'
 import { type Ending, type Expiry, Scope, type Watcher } from './scope.ts'
 import { warn } from './warn.ts'
 import { answeredEarly, onceDone, workBehind } from './work.ts'
-
-/** A gate, in the one shape that makes calling its methods cheap, whatever the gates of a process are made of. */
-class Step {
-  readonly gate: Gate<any, any>
-  readonly admit: Gate<any, any>['admit']
-  readonly narrow: Gate<any, any>['narrow']
-  readonly settle: Gate<any, any>['settle']
-  readonly late: boolean
-
-  constructor(gate: Gate<any, any>) {
-    this.gate = gate
-    this.admit = gate.admit
-    this.narrow = gate.narrow
-    this.settle = gate.settle
-    this.late = gate.until === 'work'
-  }
-}
-
-/** Neighbouring gates around a handler. At most one of them may rescue a call, and none within it narrows. */
-interface Row {
-  readonly steps: readonly Step[]
-  readonly next: Handler<any, any>
-  /** Whether one of them is settled only when the handler has come to its end. */
-  readonly waits: boolean
-  /** Which of them may rescue a call; past the last one if none. */
-  readonly rescuer: number
-  /** Everything within that one. */
-  readonly rest: Handler<any, any>
-}
-
-/** Whether `gate` can stand before `row` in one frame: what it rescues must have the context that it was given. */
-export function joins(gate: Gate<any, any>, row: readonly Gate<any, any>[]): boolean {
-  return gate.rescue === undefined || row.every(inner => !inner.rescue && !inner.narrow)
-}
 
 /**
  * Runs a row of gates around a handler in one asynchronous frame. To every gate, and to the caller, it looks as
@@ -48,14 +15,7 @@ export function joins(gate: Gate<any, any>, row: readonly Gate<any, any>[]): boo
  * has one answer and hears of that one.
  */
 export function fuse<Req, Res>(gates: readonly Gate<any, any>[], next: Handler<Req, Res>): Handler<Req, Res> {
-  const found = gates.findIndex(gate => gate.rescue !== undefined)
-  const row: Row = {
-    steps: gates.map(gate => new Step(gate)),
-    next,
-    waits: gates.some(gate => gate.until === 'work'),
-    rescuer: found < 0 ? gates.length : found,
-    rest: found < 0 || found === gates.length - 1 ? next : fuse(gates.slice(found + 1), next),
-  }
+  const row = new Row(gates, next, fuse)
   return (request, context = defaultContext()) => {
     const { scope } = context
     if (scope.ending !== undefined) return refused(scope.reason)

@@ -1,0 +1,49 @@
+import type { Gate } from './gate.ts'
+import type { Handler } from './handler.ts'
+
+/** A gate, in the one shape that makes it cheap to call, whatever the gates of a process are made of. */
+class Step {
+  readonly gate: Gate<any, any>
+  readonly admit: Gate<any, any>['admit']
+  readonly narrow: Gate<any, any>['narrow']
+  readonly settle: Gate<any, any>['settle']
+  /** Whether it is settled only when the handler has come to its end. */
+  readonly late: boolean
+
+  constructor(gate: Gate<any, any>) {
+    this.gate = gate
+    this.admit = gate.admit
+    this.narrow = gate.narrow
+    this.settle = gate.settle
+    this.late = gate.until === 'work'
+  }
+}
+
+/** Neighbouring gates around a handler, outermost first. */
+export class Row {
+  readonly steps: readonly Step[]
+  readonly next: Handler<any, any>
+  /** Whether one of them is settled late. */
+  readonly waits: boolean
+  /** Which of them may rescue a call; past the last one if none. */
+  readonly rescuer: number
+  /** What the rescuer may call again: everything further in. */
+  readonly rest: Handler<any, any>
+
+  constructor(gates: readonly Gate<any, any>[], next: Handler<any, any>, fuse: Fuse) {
+    const rescuer = gates.findIndex(gate => gate.rescue !== undefined)
+    const inner = rescuer < 0 ? [] : gates.slice(rescuer + 1)
+    this.steps = gates.map(gate => new Step(gate))
+    this.next = next
+    this.waits = this.steps.some(step => step.late)
+    this.rescuer = rescuer < 0 ? gates.length : rescuer
+    this.rest = inner.length > 0 ? fuse(inner, next) : next
+  }
+}
+
+type Fuse = (gates: readonly Gate<any, any>[], next: Handler<any, any>) => Handler<any, any>
+
+/** Whether `gate` can stand before `row` in one frame: what it rescues must have the context that it was given itself. */
+export function joins(gate: Gate<any, any>, row: readonly Gate<any, any>[]): boolean {
+  return gate.rescue === undefined || row.every(inner => !inner.rescue && !inner.narrow)
+}
