@@ -201,8 +201,8 @@ describe('a service in the middle of two that know nothing of the kit', () => {
 
   const call = (
     timeoutMs: number,
+    id = ++calls,
   ): { id: number; answer: Promise<number | undefined>; cancel: () => void } => {
-    const id = ++calls
     let cancel = (): void => {}
     const answer = new Promise<number | undefined>(resolve => {
       const running = stock.getItem({ id }, { deadline: Date.now() + timeoutMs } as never, (error: any) =>
@@ -225,6 +225,15 @@ describe('a service in the middle of two that know nothing of the kit', () => {
     }
     await hang()
     expect(await best(25, hang)).toBeLessThanOrEqual(25)
+  })
+
+  test('tells the other what is left when it has spent some of the time itself', async () => {
+    const { id, answer } = call(300, -++calls)
+    const begun = await stockMiddle.begun(id)
+    const inLeaf = await stockLeaf.begun(id)
+    expect(inLeaf.at - begun.at).toBeGreaterThan(145)
+    expect(inLeaf.remainingMs).toBeLessThanOrEqual(begun.remainingMs - 145)
+    expect(await answer).toBe(4)
   })
 
   test('has its own deadline, which the other is told', async () => {
