@@ -1,3 +1,6 @@
+import type { Context } from '../core/context.ts'
+import { fromStranger, incomingGrpc, outgoingGrpc } from '../internal/inbound-call.ts'
+
 type Values = string | readonly string[] | null | undefined
 
 /** Whatever may hold header fields: the object of node's http, `Headers` of fetch, `Metadata` of gRPC. */
@@ -9,13 +12,17 @@ interface WithHeaders {
 }
 
 /**
- * For `when`: concerns requests that have the header `name`, with `value` if one is given. Whoever can set the
- * header can then cause the fault, so it is for test systems, or for behind an edge that strips it.
+ * For `when`: concerns calls that have the header, or the gRPC metadata, `name`, with `value` if one is given. A call
+ * of a stranger is never concerned: of one that came in through a listener without `trustPeers`, or that is made
+ * for such a one. Who else can set the header can cause the fault.
  */
-export function byHeader(name: string, value?: string): (request: unknown) => boolean {
+export function byHeader(name: string, value?: string): (request: unknown, context?: Context) => boolean {
   const lower = name.toLowerCase()
-  return request => {
-    const found = valuesOf(request as WithHeaders | null | undefined, lower)
+  return (request, context) => {
+    if (context?.get(fromStranger)) return false
+    const grpc = context?.get(outgoingGrpc) ?? context?.get(incomingGrpc)
+    const own = valuesOf(request as WithHeaders | null | undefined, lower)
+    const found = own.length > 0 ? own : valuesOf(grpc, lower)
     return value === undefined ? found.length > 0 : found.includes(value)
   }
 }

@@ -2,6 +2,7 @@ import type { Metadata } from '@grpc/grpc-js'
 import { type Clock, systemClock } from '../../core/clock.ts'
 import { Context } from '../../core/context.ts'
 import { Scope } from '../../core/scope.ts'
+import { fromStranger } from '../../internal/inbound-call.ts'
 import { type InboundOptions, readInbound } from '../wire/inbound.ts'
 import { leftUntil, timedOut } from './grpc-deadline.ts'
 
@@ -28,7 +29,16 @@ export function contextOf({ peer, deadline: end, metadata }: Arrival, options: A
   const deadline = left === Infinity ? Infinity : clock.now() + left
   const scope = new Scope(clock, undefined, deadline, timedOut, undefined)
   const caller = addressOf(peer)
-  return new Context(scope, criticality ?? 'critical', tenant, caller, attempt ?? 1, false, undefined)
+  const context = new Context(
+    scope,
+    criticality ?? 'critical',
+    tenant,
+    caller,
+    attempt ?? 1,
+    false,
+    undefined,
+  )
+  return options.trustPeers === true ? context : context.with(fromStranger, true)
 }
 
 /** What stands under a key, all of it; nothing where there is none. */

@@ -1,5 +1,6 @@
 import type { Metadata } from '@grpc/grpc-js'
-import { type ContextKey, createContextKey } from '../../core/context-key.ts'
+import type { ContextKey } from '../../core/context-key.ts'
+import { incomingGrpc, outgoingGrpc } from '../../internal/inbound-call.ts'
 
 /** One method of a service. */
 export interface Method {
@@ -32,16 +33,14 @@ export interface IncomingCall {
 }
 
 /** The innermost gRPC call of a client that a context belongs to: `context.get(outgoingCall)?.method.path`. */
-export const outgoingCall: ContextKey<OutgoingCall | undefined> = createContextKey<OutgoingCall | undefined>(
-  'outgoing gRPC call',
-  undefined,
-)
+export const outgoingCall: ContextKey<OutgoingCall | undefined> = outgoingGrpc as ContextKey<
+  OutgoingCall | undefined
+>
 
 /** The gRPC call of a server that a context belongs to: `context.get(incomingCall)?.metadata`. */
-export const incomingCall: ContextKey<IncomingCall | undefined> = createContextKey<IncomingCall | undefined>(
-  'incoming gRPC call',
-  undefined,
-)
+export const incomingCall: ContextKey<IncomingCall | undefined> = incomingGrpc as ContextKey<
+  IncomingCall | undefined
+>
 
 /** What is wrong when the innermost handler does not find the call that it belongs to. */
 export const STRANGE_CONTEXT =

@@ -1,6 +1,7 @@
 import { type Context, type ContextValues, type OpenContext, openContext } from '../../core/context.ts'
 import { isCriticality } from '../../core/criticality.ts'
 import { numberOption } from '../../core/options.ts'
+import { fromStranger } from '../../internal/inbound-call.ts'
 import { baggageHeader, parseBaggage } from './baggage.ts'
 import { decodeGrpcTimeout, decodeHttpTimeout, grpcTimeoutHeader, httpTimeoutHeader } from './timeout.ts'
 
@@ -59,8 +60,10 @@ export function openInbound(
 ): OpenContext {
   // Objects that are spread and then added to cost microseconds, so the common case is spelt out.
   const open = openContext({ timeoutMs: timeoutIn(read, options), caller, parent })
-  if (options.trustPeers !== true) return open
-  return { context: open.context.with(valuesIn(read)), cancel: open.cancel, close: open.close }
+  const { context, cancel, close } = open
+  if (options.trustPeers !== true) return { context: context.with(fromStranger, true), cancel, close }
+  const told = context.with(valuesIn(read))
+  return { context: told.get(fromStranger) ? told.with(fromStranger, false) : told, cancel, close }
 }
 
 function timeoutIn(read: ReadHeader, { timeoutMs }: InboundOptions): number | undefined {
