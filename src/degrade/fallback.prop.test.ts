@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { collectAnswerFields, degradedParts } from '../core/answer-fields.ts'
 import { chain } from '../core/chain.ts'
-import { createContext } from '../core/context.ts'
+import { createContext, openContext } from '../core/context.ts'
 import { sleep } from '../internal/timer.ts'
 import { manualClock } from '../testing/manual-clock.ts'
 import { deadline } from '../timeout/deadline.ts'
@@ -135,6 +135,73 @@ describe('fallback', () => {
         expect(clock.armed).toBe(0)
       }),
       { numRuns: 400 },
+    )
+  })
+
+  it('makes no more defaults at a time than it may, each within its slice, and gives the rest their own error', async () => {
+    const arrival = fc.record({
+      afterMs: fc.nat(10),
+      takesMs: fc.nat(40).map(ms => ms + 0.5),
+      aborts: fc.boolean(),
+    })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(arrival, { maxLength: 20 }),
+        fc.integer({ min: 1, max: 4 }),
+        async (arrivals, limit) => {
+          const clock = manualClock({ startMs: 0 })
+          const endless = createContext({ clock })
+          let making = 0
+          let most = 0
+          const guarded = fallback<number, string>({
+            limit,
+            timeoutMs: sliceMs,
+            default: async takesMs => {
+              most = Math.max(most, ++making)
+              // It does not listen: its place is free when it has come to an end, not when nobody waits for it.
+              await sleep(endless, takesMs)
+              making--
+              return 'default'
+            },
+          })
+          const seen: { expected: string; got: string | undefined }[] = []
+          const busyUntil: number[] = []
+          for (const { afterMs, takesMs, aborts } of arrivals) {
+            await clock.advance(afterMs)
+            const now = clock.now()
+            const busy = busyUntil.filter(until => until > now).length
+            if (busy < limit) busyUntil.push(now + takesMs)
+            const original = new Error('the original')
+            const { context, cancel, close } = openContext({ clock })
+            const entry = { expected: 'original', got: undefined as string | undefined }
+            if (busy < limit && takesMs < sliceMs) entry.expected = 'default'
+            if (aborts) entry.expected = 'gone'
+            seen.push(entry)
+            const call = guarded(async () => {
+              if (aborts) cancel('gone')
+              throw original
+            })
+            call(takesMs, context).then(
+              value => {
+                entry.got = value
+              },
+              error => {
+                entry.got = error === original ? (context.ended ? 'gone' : 'original') : 'another'
+              },
+            )
+            if (aborts && busy < limit) busyUntil.pop()
+            await clock.flush()
+            expect(guarded.snapshot().active).toBe(making)
+            close()
+          }
+          await clock.advance(100)
+          expect(seen.map(({ got }) => got)).toEqual(seen.map(({ expected }) => expected))
+          expect(most).toBeLessThanOrEqual(limit)
+          expect(guarded.snapshot()).toMatchObject({ active: 0 })
+          expect(clock.armed).toBe(0)
+        },
+      ),
+      { numRuns: 150 },
     )
   })
 })

@@ -2,15 +2,19 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { Metadata } from '@grpc/grpc-js'
 import express from 'express'
 import { type Context, chain, createContext } from 'spillway'
 import { assemble, fallback, memoryStore, singleflight } from 'spillway/degrade'
 import { contextOf, protect } from 'spillway/express'
 import { fault } from 'spillway/fault'
+import { serve } from 'spillway/grpc'
 import { bulkhead } from 'spillway/isolation'
 import { manualClock } from 'spillway/testing'
 import { deadline } from 'spillway/timeout'
 import { afterEach, describe, expect, it } from 'vitest'
+import type { CatalogServer } from '../grpc/catalog.ts'
+import { runCatalog } from '../grpc/running.ts'
 
 type Mood = 'works' | 'hangs' | 'fails'
 const names = ['product', 'price', 'stock', 'reviews', 'similar', 'ads'] as const
@@ -169,6 +173,33 @@ describe('the same page over HTTP', () => {
     })
     expect(after.headers.get('x-degraded')).toBe('reviews, similar, ads')
   })
+})
+
+it('the same page over gRPC says in a trailer what it does without', async () => {
+  const { moods, page } = shop()
+  const getItem = async ({ id }: { id: number }, context: Context) => {
+    const { data } = await page(String(id), context)
+    return { id, name: Object.keys(data).join(' ') }
+  }
+  const use = chain(deadline({ totalMs: 2_000 }))
+  const catalog = await runCatalog(serve<CatalogServer>({ getItem } as never, { use }))
+  const ask = () =>
+    new Promise<{ name: string | undefined; degraded: unknown }>(resolve => {
+      let name: string | undefined
+      const call = catalog.generated.getItem({ id: 7 }, new Metadata(), (_error, item) => {
+        name = item?.name
+      })
+      call.on('status', ({ metadata }) => resolve({ name, degraded: metadata.get('x-degraded') }))
+    })
+  try {
+    expect(await ask()).toEqual({ name: names.join(' '), degraded: [] })
+    Object.assign(moods, broken)
+    const { name, degraded } = await ask()
+    expect(name).toBe('product price stock reviews similar')
+    expect(String(degraded).split(/, ?/)).toEqual(['reviews', 'similar', 'ads'])
+  } finally {
+    catalog.stop()
+  }
 })
 
 it('faults can be put into one module of a page, and taken out, while it runs', async () => {
