@@ -75,10 +75,13 @@ describe('a context', () => {
     expect(far.ended).toBe(false)
   })
 
-  it.each([-1, Number.NaN, -Infinity])('refuses %d ms as a timeout', timeoutMs => {
-    expect(() => createContext({ clock, timeoutMs })).toThrow(RangeError)
-    expect(() => openContext({ clock, timeoutMs })).toThrow('Expected `timeoutMs` to be a number from 0 up')
-  })
+  it.each([-1, Number.NaN, -Infinity, '500' as never, null as never])(
+    'refuses %j ms as a timeout',
+    timeoutMs => {
+      expect(() => createContext({ clock, timeoutMs })).toThrow(RangeError)
+      expect(() => openContext({ clock, timeoutMs })).toThrow('Expected `timeoutMs` to be a number from 0 up')
+    },
+  )
 
   it('keeps one clock with its parent', () => {
     const parent = createContext({ clock })

@@ -201,7 +201,7 @@ export function openContext(options: ContextOptions = {}): OpenContext {
 function open(options: ContextOptions, loose: boolean): { scope: Scope; context: Context } {
   const { signal, timeoutMs = Infinity } = options
   const parent = options.parent ?? rootContext
-  if (!(timeoutMs >= 0)) {
+  if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0)) {
     throw new RangeError(`Expected \`timeoutMs\` to be a number from 0 up, got ${String(timeoutMs)}`)
   }
   const clock = options.clock ?? parent.clock

@@ -31,7 +31,11 @@ export function retryBudget(options: TokenBudgetOptions): TokenBudget
 export function retryBudget(
   options: RatioBudgetOptions | TokenBudgetOptions = {},
 ): RatioBudget | TokenBudget {
-  const made =
-    'maxTokens' in options ? new TokenBudget(options) : new RatioBudget(options as RatioBudgetOptions)
+  const made = countsTokens(options) ? new TokenBudget(options) : new RatioBudget(options)
   return options.name === undefined ? made : register(made)
+}
+
+function countsTokens(options: RatioBudgetOptions | TokenBudgetOptions): options is TokenBudgetOptions {
+  // What is no object at all is for the other to refuse.
+  return Object(options) === options && 'maxTokens' in options
 }

@@ -1,0 +1,111 @@
+/** Every factory checks its options when it is called, and says by name what it wanted and what it got. */
+import { chain, createContext } from 'spillway'
+import { breaker, circuit, keyed, throttle } from 'spillway/breaker'
+import { assemble, fallback, memoryStore, singleflight, stale, switches } from 'spillway/degrade'
+import { redisStore, redisSwitches } from 'spillway/degrade/redis'
+import { protect } from 'spillway/express'
+import { fault } from 'spillway/fault'
+import { protectFetch } from 'spillway/fetch'
+import { clientInterceptor, serve, serverInterceptor } from 'spillway/grpc'
+import { protectHandler } from 'spillway/http'
+import { bulkhead, bySpeed, hotKeys, lanes, workers } from 'spillway/isolation'
+import * as ratelimit from 'spillway/ratelimit'
+import { redisLimiter } from 'spillway/ratelimit/redis'
+import { backoff, hedge, retry, retryBudget } from 'spillway/retry'
+import { adaptive, aimd, bbr, codel, fixed, gradient, shed, vegas } from 'spillway/shedding'
+import { manualClock, simulatedBackend } from 'spillway/testing'
+import { attemptDeadline, deadline, quotas } from 'spillway/timeout'
+import { describe, expect, it } from 'vitest'
+
+const key = () => 'key'
+const client = { evalsha: async () => [], eval: async () => [] }
+const limiter = ratelimit.tokenBucket({ ratePerSecond: 1, burst: 1 })
+const module = new URL('data:text/javascript,export default () => 1')
+const rate = { ratePerSecond: 10, burst: 5 }
+const window = { limit: 10, windowMs: 1_000 }
+
+type Options = Readonly<Record<string, unknown>>
+
+/** A factory, and options that are right. All of their fields that are numbers are then made wrong. */
+const factories: Readonly<Record<string, readonly [make: (options: any) => unknown, good: Options]>> = {
+  deadline: [deadline, { totalMs: 5, reserveMs: 1, minUsefulMs: 1 }],
+  attemptDeadline: [attemptDeadline, { attemptMs: 5, reserveMs: 1, minUsefulMs: 1 }],
+  quotas: [options => quotas({ redis: 5 }, options), { reserveMs: 1, minUsefulMs: 1 }],
+  createContext: [createContext, { timeoutMs: 5 }],
+  tokenBucket: [ratelimit.tokenBucket, rate],
+  leakyBucket: [ratelimit.leakyBucket, { leakPerSecond: 10, capacity: 5 }],
+  gcra: [ratelimit.gcra, { limit: 10, periodMs: 1_000, burst: 5 }],
+  fixedWindow: [ratelimit.fixedWindow, window],
+  slidingWindow: [ratelimit.slidingWindow, window],
+  slidingLog: [ratelimit.slidingLog, window],
+  pacer: [ratelimit.pacer, { ratePerSecond: 5 }],
+  concurrency: [ratelimit.concurrency, { limit: 5 }],
+  rateLimit: [options => ratelimit.rateLimit(limiter, options), {}],
+  throttle: [throttle, { k: 2, windowMs: 10_000, minRequests: 5 }],
+  circuit: [circuit, { failureRatio: 0.5, minimum: 5, windowMs: 5_000, openMs: 500 }],
+  keyed: [options => keyed(() => circuit(), options), { max: 5, idleMs: 500 }],
+  breaker: [options => breaker(circuit(), options), {}],
+  bulkhead: [bulkhead, { limit: 5, queue: 5, maxWaitMs: 5 }],
+  lanes: [lanes, { lanes: { a: { limit: 1 } }, classify: () => 'a' }],
+  hotKeys: [hotKeys, { capacity: 5 }],
+  bySpeed: [bySpeed, { key, slowMs: 5 }],
+  workers: [workers, { module, size: 1, queue: 1 }],
+  fallback: [fallback, { default: 'none', limit: 5, timeoutMs: 5 }],
+  stale: [stale, { key, freshMs: 5, staleMs: 5 }],
+  singleflight: [singleflight, { key, maxAgeMs: 5 }],
+  memoryStore: [memoryStore, { maxEntries: 5 }],
+  switches: [options => switches({ a: options }), { rampMs: 5 }],
+  assemble: [assemble, { optional: { a: async () => 1 }, reserveMs: 5 }],
+  redisStore: [redisStore, { client, maxLength: 5 }],
+  redisSwitches: [redisSwitches, { client, switches: switches({ a: {} }), pollMs: 50 }],
+  fault: [fault, { seed: 1 }],
+  retry: [retry, { retries: 2 }],
+  hedge: [hedge, { delayMs: 5, attempts: 2 }],
+  retryBudget: [retryBudget, { ratio: 0.1 }],
+  'backoff.exponential': [backoff.exponential, { baseMs: 5, maxMs: 50, factor: 2 }],
+  shed: [options => shed(fixed({ limit: 1 }), options), {}],
+  adaptive: [adaptive, { burstWaitMs: 100, standingWaitMs: 5, minLimit: 1 }],
+  aimd: [aimd, { minLimit: 1, maxLimit: 50, backoffRatio: 0.9 }],
+  bbr: [bbr, { windowMs: 10_000, buckets: 100, coolDownMs: 500 }],
+  codel: [codel, { targetMs: 5, intervalMs: 100 }],
+  fixed: [fixed, { limit: 5 }],
+  gradient: [gradient, { minLimit: 1, maxLimit: 50, toleranceRatio: 1.5 }],
+  vegas: [vegas, { minLimit: 1, maxLimit: 50 }],
+  redisLimiter: [
+    redisLimiter,
+    { client, name: 'per-tenant', limits: { limit: 10, periodMs: 1_000 }, nodes: 2, timeoutMs: 50 },
+  ],
+  protect: [options => protect(chain(), options), { timeoutMs: 5 }],
+  protectHandler: [options => protectHandler(chain(), () => {}, options), { timeoutMs: 5 }],
+  protectFetch: [options => protectFetch(chain(), options), {}],
+  serve: [options => serve({}, options), { timeoutMs: 5 }],
+  serverInterceptor: [serverInterceptor, { timeoutMs: 5 }],
+  clientInterceptor: [clientInterceptor, {}],
+  manualClock: [manualClock, { startMs: 5 }],
+  simulatedBackend: [simulatedBackend, { script: [{}], slots: 5 }],
+}
+
+/** Made for each call, so what they do not know costs nothing to find. */
+const takesAnything = new Set(['createContext', 'manualClock'])
+
+const bad = [Number.NaN, '5', {}, [5], true, () => 5]
+
+describe.each(Object.entries(factories).map(([name, [make, good]]) => ({ name, make, good })))(
+  '$name',
+  ({ name, make, good }) => {
+    it('takes options that are right', () => {
+      expect(() => make(good)).not.toThrow()
+    })
+
+    it.each(takesAnything.has(name) ? [] : ['knows its options, and says which it has'])('%s', () => {
+      expect(() => make({ ...good, nonsense: 1 })).toThrow(/ has no option `nonsense`; it has `\w+`/)
+      expect(() => make(5)).toThrow(/^Expected /)
+    })
+
+    const numbers = Object.keys(good).filter(option => typeof good[option] === 'number')
+    it.each(numbers)('says what it expected `%s` to be, and what it got', option => {
+      const message = new RegExp(`^Expected \`([a-z]+\\.)?${option}\` to be a (whole )?number.*, got `)
+      for (const value of bad) expect(() => make({ ...good, [option]: value })).toThrow(message)
+    })
+  },
+)
