@@ -196,6 +196,24 @@ describe('update', () => {
   })
 })
 
+describe('more keys than there is room for', () => {
+  it('lets nobody begin anew by moving from a shared row to one of his own', () => {
+    const limiter = tokenBucket({ ratePerSecond: 10, burst: 10, maxKeys: 1 })
+    const shared: string[] = []
+    for (let i = 0; i < 200; i++) {
+      const { overflowed } = limiter.snapshot()
+      limiter.take(`k${i}`, 1, 0)
+      if (limiter.snapshot().overflowed > overflowed) shared.push(`k${i}`)
+    }
+    expect(shared.length).toBeGreaterThan(0)
+    for (const key of shared) {
+      // Together they have used up what they share. At 100 ms the others' rows are idle, and this key gets one.
+      expect(limiter.peek(key, 1, 100).remaining).toBeLessThanOrEqual(1)
+      if (limiter.take(key, 1, 100).allowed) expect(limiter.peek(key, 1, 100).remaining).toBe(0)
+    }
+  })
+})
+
 describe('snapshot and reset', () => {
   it('counts decisions and keys, and forgets them, not the settings', () => {
     const limiter = fixedWindow({ limit: 1, windowMs: 1000, name: 'counted', maxKeys: 50 })

@@ -112,6 +112,14 @@ describe('time', () => {
     expect(limiter.take('a', 1, later).allowed).toBe(false)
   })
 
+  it('counts a grant no longer once it is exactly a window old', () => {
+    const limiter = slidingLog({ limit: 3, windowMs: 1000 })
+    limiter.take('a', 1, 0)
+    limiter.take('a', 1, 500)
+    expect(limiter.peek('a', 1, 999.999).remaining).toBe(1)
+    expect(limiter.peek('a', 1, 1000).remaining).toBe(2)
+  })
+
   it('limits a window longer than a timer can hold', () => {
     const month = 30 * 86_400_000
     const limiter = fixedWindow({ limit: 1, windowMs: month })
