@@ -1,6 +1,7 @@
 /**
  * What a decision costs in processor time, and what a key costs in memory: the kit's limiters beside those that are used most. The same 100,000
- * keys in the same random order, then one of them over and over; a process for each limiter and each round.
+ * keys in the same random order, each of them new at first, then one of them over and over; a process for each
+ * limiter and each round.
  */
 import { start } from '../lib/child.ts'
 import { finish, progress, quick, table } from '../lib/report.ts'
@@ -8,12 +9,15 @@ import { type Figure, figure, ratio } from '../lib/stats.ts'
 import { subjects } from './subjects.ts'
 
 const rounds = quick ? 3 : 9
-const speedMs = quick ? 300 : 1_000
+/** Each key is asked for ten times. */
+const decisions = 1_000_000
 const OURS = 'spillway tokenBucket'
 const MANY = 1_000_000
 
 /** A million of its job queues would not fit in the memory of a small machine. */
 const fewer: Readonly<Record<string, number>> = { bottleneck: 2_000 }
+/** Of the peers a quick run only wants to see how large they are. */
+const manyOf = (name: string): number => fewer[name] ?? (quick && name !== OURS ? MANY / 8 : MANY)
 /** A quick run leaves out what no figure comes from. */
 const names = Object.keys(subjects).filter(name => !quick || name === OURS || !name.startsWith('spillway'))
 /** A job of it takes a thousand times as long as a decision of the others, so once is enough to see that. */
@@ -34,7 +38,7 @@ for (let round = 1; round <= rounds; round++) {
   progress(`decisions: round ${round} of ${rounds}`)
   for (const name of names) {
     if (name === shownOnly && round > 1) continue
-    const { randomNs, hotNs } = await ask<{ randomNs: number; hotNs: number }>(name, 'speed', speedMs)
+    const { randomNs, hotNs } = await ask<{ randomNs: number; hotNs: number }>(name, 'speed', decisions)
     random.get(name)!.push(randomNs)
     hot.get(name)!.push(hotNs)
   }
@@ -43,8 +47,7 @@ for (let round = 1; round <= rounds; round++) {
 const bytes = new Map<string, number>()
 for (const name of names) {
   progress(`memory: ${name}`)
-  const keys = fewer[name] ?? MANY
-  bytes.set(name, (await ask<{ bytesPerKey: number }>(name, 'memory', keys)).bytesPerKey)
+  bytes.set(name, (await ask<{ bytesPerKey: number }>(name, 'memory', manyOf(name))).bytesPerKey)
 }
 
 console.log(
