@@ -8,7 +8,7 @@ import { finish, progress, quick, table } from '../lib/report.ts'
 import { type Figure, figure, ratio } from '../lib/stats.ts'
 import { subjects } from './subjects.ts'
 
-const rounds = quick ? 3 : 9
+const rounds = quick ? 3 : 5
 /** Each key is asked for ten times. */
 const decisions = 1_000_000
 const OURS = 'spillway tokenBucket'

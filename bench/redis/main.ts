@@ -7,10 +7,10 @@ import { finish, progress, quick, table } from '../lib/report.ts'
 import { figure, ratio } from '../lib/stats.ts'
 import { startServer } from './server.ts'
 
-const processes = quick ? 2 : 5
-const rounds = quick ? 6 : 10
-const blockMs = quick ? 250 : 700
-const leasedMs = quick ? 1_000 : 4_000
+const processes = quick ? 2 : 3
+const rounds = quick ? 5 : 8
+const blockMs = quick ? 300 : 600
+const leasedMs = quick ? 1_000 : 3_000
 
 const server = await startServer()
 

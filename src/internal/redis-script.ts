@@ -17,14 +17,11 @@ export function redisScript(source: string): RedisScript {
   const sha1 = createHash('sha1').update(source).digest('hex')
   return {
     source,
-    async run(client, keys, args) {
-      try {
-        return await client.evalsha(sha1, keys.length, ...keys, ...args)
-      } catch (error) {
+    run: (client, keys, args) =>
+      client.evalsha(sha1, keys.length, ...keys, ...args).catch((error: unknown) => {
         // Only this error means that nothing was done; after any other the script may have run.
         if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error
         return client.eval(source, keys.length, ...keys, ...args)
-      }
-    },
+      }),
   }
 }

@@ -34,6 +34,8 @@ export class Denials {
   }
 
   find(key: string, cost: number, now: number): Decision | undefined {
+    // A key that was just put together has not been hashed, and need not be for nothing.
+    if (this.size === 0) return undefined
     const denial = this.held(key)
     if (denial === undefined || cost < denial.cost || cost === 0 || now >= denial.until) return undefined
     return aged(denial.decision, now - denial.sentAt)

@@ -4,6 +4,8 @@
  *   KEYS   one for each limit, then the one that says until when the key is blocked
  *   ARGV   operation, cost, age of what is refunded in microseconds;
  *          then four for each limit:  limit, emission, parts, 'gcra'   or   limit, bucket, buckets, 'whole' | 'weighted'
+ *          A take from a single bucket with an emission of whole microseconds says it shorter, since each argument
+ *          costs time on both sides:  limit, emission, cost (1 where it is left out)
  *   reply  granted (1 or 0), blocked for, then three for each limit:  wait, remaining, reset
  *
  * Times are microseconds; a wait of -1 is for ever. All limits are asked before any is charged, and a call that is
@@ -13,10 +15,14 @@
 import { type RedisScript, redisScript } from '../../internal/redis-script.ts'
 import { BUCKET, SERVER_TIME } from './lua.ts'
 
-/** The call that nearly all calls are, by itself: it makes no functions and no tables, which halves what it costs. */
+/**
+ * The call that nearly all calls are, by itself: it makes no functions and no tables, which halves what it costs.
+ * What it cannot answer goes on in words that the rest understands.
+ */
 const SINGLE = `
-if ARGV[1] == 'take' and ARGV[6] == '1' and ARGV[7] == 'gcra' and not ARGV[8] then
-  local cost, limit, emission = tonumber(ARGV[2]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local args = ARGV
+if not ARGV[4] then
+  local limit, emission, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3] or 1)
   local values = redis.call('MGET', KEYS[1], KEYS[2])
   local full_at = tonumber(values[1] or now)
   if full_at and not values[2] and cost > 0 and cost <= limit then
@@ -29,6 +35,7 @@ if ARGV[1] == 'take' and ARGV[6] == '1' and ARGV[7] == 'gcra' and not ARGV[8] th
     redis.call('SET', KEYS[1], now + debt, 'PX', math.ceil(debt / 1000))
     return { 1, 0, 0, math.floor(left / emission), debt }
   end
+  args = { 'take', cost, 0, ARGV[1], ARGV[2], 1, 'gcra' }
 end
 `
 
@@ -99,7 +106,7 @@ end
 `
 
 const BODY = `
-local operation, cost = ARGV[1], tonumber(ARGV[2])
+local operation, cost = args[1], tonumber(args[2])
 local count = #KEYS - 1
 local values = redis.call('MGET', unpack(KEYS))
 local blocked = 0
@@ -120,7 +127,7 @@ end
 local states, reply = {}, { 1, blocked }
 if blocked > 0 then reply[1] = 0 end
 for i = 1, count do
-  local limit, x, y, kind = tonumber(ARGV[4 * i]), tonumber(ARGV[4 * i + 1]), tonumber(ARGV[4 * i + 2]), ARGV[4 * i + 3]
+  local limit, x, y, kind = tonumber(args[4 * i]), tonumber(args[4 * i + 1]), tonumber(args[4 * i + 2]), args[4 * i + 3]
   local wait = 0
   if kind == 'gcra' then
     states[i] = debt_of(values[i], x, y, limit)
@@ -137,7 +144,7 @@ end
 local takes = operation == 'take' and reply[1] == 1
 local writes = cost > 0 and (takes or operation == 'charge' or operation == 'refund')
 for i = 1, count do
-  local limit, x, y, kind = tonumber(ARGV[4 * i]), tonumber(ARGV[4 * i + 1]), tonumber(ARGV[4 * i + 2]), ARGV[4 * i + 3]
+  local limit, x, y, kind = tonumber(args[4 * i]), tonumber(args[4 * i + 1]), tonumber(args[4 * i + 2]), args[4 * i + 3]
   local state = states[i]
   if kind == 'gcra' then
     if writes then
@@ -156,7 +163,7 @@ for i = 1, count do
     if writes then
       local j, change = 0, math.min(cost, math.max(0, 2 * limit - state.sum))
       if operation == 'refund' then
-        j = state.index - math.floor((now - tonumber(ARGV[3])) / x)
+        j = state.index - math.floor((now - tonumber(args[3])) / x)
         change = -math.min(cost, state[j] or 0)
       end
       if change ~= 0 then

@@ -59,6 +59,8 @@ export class ExactLimiter implements RedisLimiter {
   private readonly amend: ExactParts['amend']
   private readonly denials: Denials
   private tail: readonly string[]
+  /** What stands for a take of 1, where the script has a short form of it. */
+  private short: readonly string[] | undefined
   private promise: readonly LimitPolicy[]
   private lost: number
 
@@ -72,6 +74,7 @@ export class ExactLimiter implements RedisLimiter {
     this.amend = amend
     this.terms = terms
     this.tail = terms.limits.flatMap(limit => limit.args)
+    this.short = shortOf(terms.limits)
     this.promise = policiesOf(terms.limits)
     this.denials = new Denials(denyCacheKeys, denyCacheMs)
     this.allowed = 0
@@ -92,7 +95,7 @@ export class ExactLimiter implements RedisLimiter {
       this.probe(keys, now)
       return this.count(fallback.take(key, cost, now, this.link.pauseMs(now)))
     }
-    return this.ask('take', keys, cost, 0, context, now).then(reply => {
+    return this.ask('take', keys, cost, 0, context, now, reply => {
       const after = this.clock.now()
       if (reply === undefined) {
         return this.count(fallback.take(key, cost, after, this.link.pauseMs(after)))
@@ -114,7 +117,7 @@ export class ExactLimiter implements RedisLimiter {
       this.probe(keys, now)
       return fallback.peek(key, cost, now, this.link.pauseMs(now))
     }
-    return this.ask('peek', keys, cost, 0, context, now).then(reply => {
+    return this.ask('peek', keys, cost, 0, context, now, reply => {
       if (reply !== undefined) return this.read(reply)
       const after = this.clock.now()
       return fallback.peek(key, cost, after, this.link.pauseMs(after))
@@ -153,6 +156,7 @@ export class ExactLimiter implements RedisLimiter {
   update(change: Partial<RedisLimiterUpdate>): void {
     this.terms = this.amend(this.terms, change)
     this.tail = this.terms.limits.flatMap(limit => limit.args)
+    this.short = shortOf(this.terms.limits)
     this.promise = policiesOf(this.terms.limits)
     this.denials.clear()
   }
@@ -209,22 +213,29 @@ export class ExactLimiter implements RedisLimiter {
     this.denials.forget(keys.at(-1)!)
     if (cost === 0 && operation !== 'block') return
     const reply = this.link.open
-      ? await this.ask(operation, keys, cost, age, this.link.background, now)
+      ? await this.ask(operation, keys, cost, age, this.link.background, now, reply => reply)
       : undefined
     this.denials.forget(keys.at(-1)!)
     if (reply === undefined) this.lost++
   }
 
-  private ask(
+  private ask<T>(
     operation: string,
     keys: readonly string[],
     cost: number,
     age: number,
     context: Context,
     now: number,
-  ): Promise<Reply | undefined> {
-    const args = [operation, cost, age, ...this.tail]
-    return this.link.ask({ script: this.script, keys, args }, context, now)
+    read: (reply: Reply | undefined) => T,
+  ): Promise<T> {
+    const { short } = this
+    const args =
+      short === undefined || operation !== 'take'
+        ? [operation, cost, age, ...this.tail]
+        : cost === 1
+          ? short
+          : [...short, cost]
+    return this.link.askAnd({ script: this.script, keys, args }, context, now, read)
   }
 
   private read(reply: Reply): Decision {
@@ -232,6 +243,11 @@ export class ExactLimiter implements RedisLimiter {
     if (limits.length === 1) return read(reply, 0, limits[0]!)
     return merge(limits.map((limit, index) => read(reply, index, limit)))
   }
+}
+
+function shortOf(limits: readonly CompiledLimit[]): readonly string[] | undefined {
+  const [limit] = limits
+  return limits.length === 1 && limit!.bucket?.parts === 1 ? limit!.args.slice(0, 2) : undefined
 }
 
 function read(reply: Reply, index: number, { name, capacity }: CompiledLimit): Decision {

@@ -108,10 +108,20 @@ export class Link {
 
   /** The reply, or `undefined` if there is none in time. Rejects only when `context` ends, with what ended it. */
   ask(command: Command, context: Context, now: number): Promise<Reply | undefined> {
+    return this.askAnd(command, context, now, reply => reply)
+  }
+
+  /** The same, and what `read` makes of it: a call then waits for one promise and not for a row of them. */
+  askAnd<T>(
+    command: Command,
+    context: Context,
+    now: number,
+    read: (reply: Reply | undefined) => T,
+  ): Promise<T> {
     const { scope } = context
     if (scope.ending !== undefined) return Promise.reject(scope.reason)
     return new Promise((resolve, reject) => {
-      const ask = new Ask(this, context, now, resolve, reject)
+      const ask = new Ask(this, context, now, read, resolve, reject)
       this.clock.arm(ask, now + this.timeoutMs)
       if (!scope.endless) scope.watch(ask)
       this.run(command, context).then(
@@ -203,7 +213,7 @@ export class Link {
 }
 
 /** A call that waits for its reply. It is settled once: by the reply, by the time, or by the end of the call. */
-class Ask implements Alarm, Watcher {
+class Ask<T> implements Alarm, Watcher {
   readonly keepAlive: boolean
   at: number
   next: Alarm | undefined
@@ -212,7 +222,8 @@ class Ask implements Alarm, Watcher {
   previousWatcher: Watcher | undefined
   private readonly link: Link
   private readonly context: Context
-  private readonly resolve: (reply: Reply | undefined) => void
+  private readonly read: (reply: Reply | undefined) => T
+  private readonly resolve: (value: T) => void
   private readonly reject: (error: unknown) => void
   private readonly sentAt: number
   private over: boolean
@@ -221,7 +232,8 @@ class Ask implements Alarm, Watcher {
     link: Link,
     context: Context,
     sentAt: number,
-    resolve: (reply: Reply | undefined) => void,
+    read: (reply: Reply | undefined) => T,
+    resolve: (value: T) => void,
     reject: (error: unknown) => void,
   ) {
     // Somebody waits for the answer.
@@ -233,6 +245,7 @@ class Ask implements Alarm, Watcher {
     this.previousWatcher = undefined
     this.link = link
     this.context = context
+    this.read = read
     this.resolve = resolve
     this.reject = reject
     this.sentAt = sentAt
@@ -244,10 +257,10 @@ class Ask implements Alarm, Watcher {
     this.close()
     if (Array.isArray(reply)) {
       this.link.succeeded()
-      this.resolve(reply)
+      this.settle(reply)
     } else {
       this.link.failed(new TypeError(`Expected a list from Redis, got ${typeof reply}`))
-      this.resolve(undefined)
+      this.settle(undefined)
     }
   }
 
@@ -255,7 +268,7 @@ class Ask implements Alarm, Watcher {
     if (this.over) return
     this.close()
     this.link.failed(error ?? new Error('failed without an error'))
-    this.resolve(undefined)
+    this.settle(undefined)
   }
 
   /**
@@ -270,7 +283,7 @@ class Ask implements Alarm, Watcher {
     if (this.over) return
     this.close()
     this.link.failed(undefined)
-    this.resolve(undefined)
+    this.settle(undefined)
   }
 
   /**
@@ -283,6 +296,14 @@ class Ask implements Alarm, Watcher {
     const { timeoutMs, clock } = this.link
     if (ending === 'timeout' && clock.now() >= this.sentAt + timeoutMs / 5) this.link.failed(undefined)
     this.reject(reason)
+  }
+
+  private settle(reply: Reply | undefined): void {
+    try {
+      this.resolve(this.read(reply))
+    } catch (error) {
+      this.reject(error)
+    }
   }
 
   private close(): void {
