@@ -268,3 +268,23 @@ test('a fleet with crashes, messages that overtake each other and clocks of its 
     { numRuns: 12, seed: 11 },
   )
 })
+
+test('a process with more keys than maxKeys counts them beside the shares: no more than twice the limit', async () => {
+  const [limit, burst] = [1_000, 100]
+  const fleet = new FairFleet({ limits: { limit, periodMs: 1_000, burst } })
+  const crowded = fleet.join(3, 'critical', { maxKeys: 1 })
+  void crowded.limiter.take('other')
+  fleet.join(3)
+  fleet.join(3)
+  for (let i = 0; i < 20; i++) {
+    // The only share of this process stays in use.
+    void crowded.limiter.take('other')
+    await fleet.run(50)
+  }
+  const { sources } = crowded.limiter.snapshot()
+  expect(sources.redis).toBeGreaterThan(500)
+  // The limit in Redis and the limit in shares are counted apart, so this is more than one and at most two.
+  expect(fleet.fleet.excess(burst, limit / 1_000)).toBeGreaterThan(3)
+  expect(fleet.fleet.excess(2 * burst, (2 * limit) / 1_000)).toBeLessThanOrEqual(3)
+  await fleet.close()
+})

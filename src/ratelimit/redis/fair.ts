@@ -12,7 +12,9 @@
  * what all of them said; Redis sees to it that shares never add up to more than the limit. Shares settle in about
  * three refreshes; a process that joins has something at once if the others left anything. The less important calls
  * are refused first, among processes (their claims come last) and within one (see share.ts). Meant for few, busy keys:
- * each costs a command per process and refresh. Above `maxKeys` a key is counted in Redis, call by call.
+ * each costs a command per process and refresh. Above `maxKeys`, and after `close`, a process has a key counted in
+ * Redis, call by call. That count knows nothing of the shares, so while some processes do so and others have shares
+ * of the same key, the bound is twice the one above: choose `maxKeys` above the keys that are in use at once.
  */
 import { randomUUID } from 'node:crypto'
 import { defaultContext } from '../../core/ambient.ts'
