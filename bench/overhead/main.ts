@@ -13,7 +13,8 @@ import { compareGrpc } from './grpc.ts'
 
 const rounds = quick ? 3 : 9
 const caseMs = quick ? 100 : 600
-const blockMs = quick ? 700 : 3_000
+/** Of load: short blocks and many of them, because the machine may be faster now and slower a second later. */
+const blocks = quick ? { rounds: 9, blockMs: 300 } : { rounds: 25, blockMs: 600 }
 
 const names = Object.keys(cases)
 const nanos = new Map<string, number[]>(names.map(name => [name, []]))
@@ -42,8 +43,8 @@ const overLeast = (above: string, below: readonly string[]): Figure =>
     nanos.get(above)!.map((_, round) => Math.min(...below.map(name => nanos.get(name)![round]!))),
   )
 
-const express = await compareExpress({ rounds, blockMs })
-const grpc = await compareGrpc({ rounds, blockMs })
+const express = await compareExpress(blocks)
+const grpc = await compareGrpc(blocks)
 console.log()
 console.log(
   table(

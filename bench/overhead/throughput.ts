@@ -21,21 +21,28 @@ export interface Side {
   stop(): Promise<void>
 }
 
-/** Alternates blocks of load between the two sides, and which of them goes first. */
+/** How long each side runs before anything counts. */
+const WARM_MS = 1_500
+
+/**
+ * Measures both sides round by round. A round is four short blocks of load, of which the outer two belong to one
+ * side and the inner two to the other, in turns: whatever slows the machine down steadily slows both sides alike.
+ */
 export async function compare(
   title: string,
   sides: { readonly bare: Side; readonly ours: Side },
-  options: ComparisonOptions,
+  { rounds, blockMs }: ComparisonOptions,
 ): Promise<Comparison> {
   const rates = { bare: [] as number[], ours: [] as number[] }
-  // Both sides are warm before anything counts.
-  await sides.bare.measure(options.blockMs)
-  await sides.ours.measure(options.blockMs)
-  for (let round = 1; round <= options.rounds; round++) {
-    progress(`${title}: round ${round} of ${options.rounds}`)
-    for (const side of round % 2 === 0 ? (['ours', 'bare'] as const) : (['bare', 'ours'] as const)) {
-      rates[side].push(await sides[side].measure(options.blockMs))
-    }
+  await sides.bare.measure(WARM_MS)
+  await sides.ours.measure(WARM_MS)
+  for (let round = 1; round <= rounds; round++) {
+    progress(`${title}: round ${round} of ${rounds}`)
+    const outer = round % 2 === 0 ? 'ours' : 'bare'
+    const inner = round % 2 === 0 ? 'bare' : 'ours'
+    const first = await sides[outer].measure(blockMs)
+    rates[inner].push(((await sides[inner].measure(blockMs)) + (await sides[inner].measure(blockMs))) / 2)
+    rates[outer].push((first + (await sides[outer].measure(blockMs))) / 2)
   }
   await Promise.all([sides.bare.stop(), sides.ours.stop()])
   return { bare: figure(rates.bare), ours: figure(rates.ours), ratio: ratio(rates.ours, rates.bare) }

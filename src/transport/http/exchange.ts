@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { withContext } from '../../core/ambient.ts'
-import type { Context, OpenContext } from '../../core/context.ts'
+import type { Context } from '../../core/context.ts'
 import { createContextKey } from '../../core/context-key.ts'
 import type { Handler } from '../../core/handler.ts'
 import { cancelled, deadlineExceeded, isRejection, type Rejection } from '../../core/rejection.ts'
@@ -45,7 +45,6 @@ export class Exchange implements Watcher {
   private readonly request: IncomingMessage
   private readonly response: ServerResponse
   private readonly framework: Framework
-  private readonly open: OpenContext
   private readonly scope: Scope
   /** The exchange of a chain further out that has the same request. */
   private readonly outer: Exchange | undefined
@@ -65,14 +64,13 @@ export class Exchange implements Watcher {
     request: IncomingMessage,
     response: ServerResponse,
     framework: Framework,
-    open: OpenContext,
     context: Context,
+    requests: Map<IncomingMessage, Exchange>,
     outer: Exchange | undefined,
   ) {
     this.request = request
     this.response = response
     this.framework = framework
-    this.open = open
     this.scope = context.scope
     this.current = context.with(key, this)
     this.outer = outer
@@ -84,7 +82,8 @@ export class Exchange implements Watcher {
     this.over = false
     this.nextWatcher = undefined
     this.previousWatcher = undefined
-    this.requests = requestsOn<Exchange>(request.socket).set(request, this)
+    this.requests = requests
+    requests.set(request, this)
     response.on('finish', () => this.end(true))
   }
 
@@ -168,11 +167,11 @@ export class Exchange implements Watcher {
   private end(sent: boolean): void {
     if (this.over) return
     this.over = true
-    const { response, scope, open, failure } = this
-    if (!sent) open.cancel(cancelled('http'))
+    const { response, scope, failure } = this
+    if (!sent) scope.end('cancelled', cancelled('http'))
     this.requests.delete(this.request)
     scope.unwatch(this)
-    open.close()
+    scope.close()
     if (!this.begun) return
     if (failure !== undefined) this.reject!(failure)
     else if (!sent) this.reject!(scope.reason)

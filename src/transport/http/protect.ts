@@ -5,6 +5,7 @@ import type { Context } from '../../core/context.ts'
 import type { Middleware } from '../../core/handler.ts'
 import { functionOption, knownOptions } from '../../core/options.ts'
 import { checkInbound, type InboundOptions, openInbound } from '../wire/inbound.ts'
+import { requestsOn } from './connection.ts'
 import { Exchange, exchangeOf, type Framework, proceed } from './exchange.ts'
 
 export interface ProtectOptions<Req = IncomingMessage> extends InboundOptions {
@@ -32,7 +33,8 @@ export function guardWith<Req extends IncomingMessage>(
   const call = middleware<Req, void>(proceed)
 
   return (request, response, framework) => {
-    const outer = exchangeOf(request)
+    const requests = requestsOn<Exchange>(request.socket)
+    const outer = requests.get(request)
     let caller: string | undefined
     try {
       const own = outer === undefined || options.caller !== undefined
@@ -42,12 +44,12 @@ export function guardWith<Req extends IncomingMessage>(
       return
     }
     const { headers } = request
-    const open = openInbound(name => headers[name] as string | undefined, options, caller, outer?.context)
+    const opened = openInbound(name => headers[name] as string | undefined, options, caller, outer?.context)
     const context =
       outer === undefined
-        ? writeAnswerFields(open.context, (name, value) => writeField(response, name, value))
-        : open.context
-    new Exchange(request, response, framework, open, context, outer).pass(call)
+        ? writeAnswerFields(opened, (name, value) => writeField(response, name, value))
+        : opened
+    new Exchange(request, response, framework, context, requests, outer).pass(call)
   }
 }
 

@@ -50,12 +50,12 @@ test('no headers of a peer make a context that could not be', () => {
       expect(criticality === undefined || isCriticality(criticality)).toBe(true)
       expect(tenant).not.toBe('')
       expect(Number.isInteger(attempt) && attempt! >= 1 && attempt! <= 1_000).toBe(true)
-      const { context, close } = openInbound(reading(fields), { trustPeers: true }, 'caller')
+      const context = openInbound(reading(fields), { trustPeers: true }, 'caller')
       expect(context.attempt).toBe(attempt)
       expect(context.tenant).toBe(tenant)
       expect(context.criticality).toBe(criticality ?? 'critical')
       expect(context.remainingMs).toBeLessThanOrEqual(timeoutMs ?? Infinity)
-      close()
+      context.scope.close()
     }),
     { numRuns: 1_000 },
   )
@@ -92,7 +92,7 @@ describe('readInbound', () => {
   })
 
   it('is read as it was written', () => {
-    const { context } = openInbound(
+    const context = openInbound(
       reading({ baggage: 'criticality=sheddable,tenant=a%20b' }),
       { trustPeers: true },
       'c',

@@ -1,6 +1,8 @@
-import { type Context, type ContextValues, type OpenContext, openContext } from '../../core/context.ts'
+import { type Context, type ContextValues, rootContext } from '../../core/context.ts'
 import { isCriticality } from '../../core/criticality.ts'
 import { numberOption } from '../../core/options.ts'
+import { deadlineExceeded } from '../../core/rejection.ts'
+import { type Expiry, Scope } from '../../core/scope.ts'
 import { fromStranger } from '../../internal/inbound-call.ts'
 import { baggageHeader, parseBaggage } from './baggage.ts'
 import { decodeGrpcTimeout, decodeHttpTimeout, grpcTimeoutHeader, httpTimeoutHeader } from './timeout.ts'
@@ -49,22 +51,26 @@ export function readInbound(read: ReadHeader, options: InboundOptions): Inbound 
 }
 
 /**
- * Opens the context of an inbound call, as `readInbound` reads it. With a `parent` it is part of a call that has
- * been opened already.
+ * The context of an inbound call, as `readInbound` reads it, in a scope of its own. With a `parent` it is part of a
+ * call that has been opened already. Whoever asks for it closes the scope with the call.
  */
 export function openInbound(
   read: ReadHeader,
   options: InboundOptions,
   caller: string | undefined,
-  parent?: Context,
-): OpenContext {
-  // Objects that are spread and then added to cost microseconds, so the common case is spelt out.
-  const open = openContext({ timeoutMs: timeoutIn(read, options), caller, parent })
-  const { context, cancel, close } = open
-  if (options.trustPeers !== true) return { context: context.with(fromStranger, true), cancel, close }
+  parent: Context = rootContext,
+): Context {
+  const { clock, deadline } = parent
+  const timeoutMs = timeoutIn(read, options)
+  const end = timeoutMs === undefined ? deadline : Math.min(deadline, clock.now() + timeoutMs)
+  const outer = parent === rootContext ? undefined : parent.scope
+  const context = parent.derive({ caller }, new Scope(clock, outer, end, timedOut, undefined))
+  if (options.trustPeers !== true) return context.with(fromStranger, true)
   const told = context.with(valuesIn(read))
-  return { context: told.get(fromStranger) ? told.with(fromStranger, false) : told, cancel, close }
+  return told.get(fromStranger) ? told.with(fromStranger, false) : told
 }
+
+const timedOut: Expiry = () => deadlineExceeded('context', true)
 
 function timeoutIn(read: ReadHeader, { timeoutMs }: InboundOptions): number | undefined {
   const grpc = parse(read(grpcTimeoutHeader), decodeGrpcTimeout)
