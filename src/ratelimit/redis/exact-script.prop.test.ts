@@ -133,6 +133,8 @@ const steps = fc.array(
     cost: fc.oneof(fc.constant(1), fc.integer({ min: 0, max: 14 })),
     age: fc.integer({ min: 0, max: 20 }),
     short: fc.boolean(),
+    /** After a denial: when it said, or one microsecond before. */
+    aim: fc.constantFrom('anywhere', 'anywhere', 'at', 'before'),
   }),
   { minLength: 1, maxLength: 25 },
 )
@@ -155,8 +157,11 @@ test('decisions, remaining, waits and resets are those of the exact models, to t
       const keys = [...limits.map((_, i) => `{trace-${traces}}:${i}`), `{trace-${traces++}}:#block`]
       const tail = limits.flatMap(limit => limit.args)
       let now = START
-      for (const { wait, operation, cost, age, short } of trace) {
-        now += wait
+      let denied: { cost: number; wait: number } | undefined
+      for (const { wait, operation: any, cost: other, age, short, aim } of trace) {
+        const aimed = aim === 'anywhere' ? undefined : denied
+        const [operation, cost] = aimed === undefined ? [any, other] : ['take' as const, aimed.cost]
+        now += aimed === undefined ? wait : aimed.wait - (aim === 'before' ? 1 : 0)
         const [t, c] = [BigInt(now), BigInt(cost)]
         const granted = limits.every(limit => c <= limit.limit && limit.limit > 0n && limit.room(t) >= c)
         const before = operation === 'take' && !granted ? await dump(keys) : undefined
@@ -165,6 +170,8 @@ test('decisions, remaining, waits and resets are those of the exact models, to t
         const said = shortened ? [...tail.slice(0, 2), ...(cost === 1 ? [] : [cost])] : undefined
         const reply = await run(keys, said ?? [operation, cost, age, ...tail], now)
         expect(reply[0]).toBe(granted ? 1 : 0)
+        const longest = Math.max(...limits.map((_, i) => reply[2 + 3 * i]!))
+        denied = granted || longest <= 0 ? undefined : { cost, wait: longest }
         // What is denied writes nothing, not even a time to live.
         if (before !== undefined) expect(await dump(keys)).toEqual(before)
         for (const [i, limit] of limits.entries()) {
