@@ -381,7 +381,7 @@ test('within a bucket the order in which calls settle makes no difference', () =
 })
 
 test('calls and controls from within the event leave it in order', () => {
-  const inner = fc.array(fc.oneof(call, settle, force), { maxLength: 20 })
+  const inner = fc.array(fc.oneof(call, settle, force), { maxLength: 20, size: 'max' })
   fc.assert(
     fc.property(options, actions, inner, (options, actions, inner) => {
       const clock = manualClock()

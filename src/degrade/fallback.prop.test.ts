@@ -146,7 +146,7 @@ describe('fallback', () => {
     })
     await fc.assert(
       fc.asyncProperty(
-        fc.array(arrival, { maxLength: 20 }),
+        fc.array(arrival, { maxLength: 20, size: 'max' }),
         fc.integer({ min: 1, max: 4 }),
         async (arrivals, limit) => {
           const clock = manualClock({ startMs: 0 })

@@ -35,7 +35,7 @@ describe('a flight', () => {
   it('is shared, left and called off as the plainest model says', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(step, { maxLength: 40 }),
+        fc.array(step, { maxLength: 40, size: 'max' }),
         fc.constantFrom(12, Infinity),
         async (steps, maxAgeMs) => {
           const clock = manualClock({ startMs: 0 })

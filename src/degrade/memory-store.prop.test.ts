@@ -20,41 +20,45 @@ const step = fc.oneof(
 describe('memoryStore', () => {
   it('does what a list that is searched does', () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1, max: 4 }), (steps, maxEntries) => {
-        const store = memoryStore({ maxEntries })
-        // The one used last comes last.
-        let model: Held[] = []
-        let now = 1_000
-        let version = 0
-        const put = (entry: Held): void => {
-          const held = model.find(other => other.key === entry.key)
-          if (held !== undefined && held.askedAt > entry.askedAt) return
-          model = [...model.filter(other => other !== held), entry].slice(-maxEntries)
-        }
-        for (const next of steps) {
-          if (next.do === 'wait') now += next.ms
-          if (next.do === 'set') {
-            const { key, tookMs, keepMs } = next
-            version++
-            store.set(key, { value: version }, { tookMs, freshMs: 1, keepMs }, now)
-            put({ key, value: version, askedAt: now - tookMs, keepMs })
+      fc.property(
+        fc.array(step, { maxLength: 60, size: 'max' }),
+        fc.integer({ min: 1, max: 4 }),
+        (steps, maxEntries) => {
+          const store = memoryStore({ maxEntries })
+          // The one used last comes last.
+          let model: Held[] = []
+          let now = 1_000
+          let version = 0
+          const put = (entry: Held): void => {
+            const held = model.find(other => other.key === entry.key)
+            if (held !== undefined && held.askedAt > entry.askedAt) return
+            model = [...model.filter(other => other !== held), entry].slice(-maxEntries)
           }
-          if (next.do === 'delete') {
-            store.delete(next.key, now)
-            put({ key: next.key, value: undefined, askedAt: now, keepMs: 0 })
+          for (const next of steps) {
+            if (next.do === 'wait') now += next.ms
+            if (next.do === 'set') {
+              const { key, tookMs, keepMs } = next
+              version++
+              store.set(key, { value: version }, { tookMs, freshMs: 1, keepMs }, now)
+              put({ key, value: version, askedAt: now - tookMs, keepMs })
+            }
+            if (next.do === 'delete') {
+              store.delete(next.key, now)
+              put({ key: next.key, value: undefined, askedAt: now, keepMs: 0 })
+            }
+            if (next.do === 'get') {
+              const held = model.find(({ key }) => key === next.key)
+              const alive = held?.value !== undefined && now <= held.askedAt + held.keepMs
+              if (alive) model = [...model.filter(other => other !== held), held]
+              const copy = store.get(next.key, now)
+              expect(copy?.kept).toEqual(alive ? { value: held.value } : undefined)
+              if (alive) expect(copy!.ageMs).toBe(now - held.askedAt)
+            }
+            expect(store.snapshot().entries).toBe(model.length)
+            expect(model.length).toBeLessThanOrEqual(maxEntries)
           }
-          if (next.do === 'get') {
-            const held = model.find(({ key }) => key === next.key)
-            const alive = held?.value !== undefined && now <= held.askedAt + held.keepMs
-            if (alive) model = [...model.filter(other => other !== held), held]
-            const copy = store.get(next.key, now)
-            expect(copy?.kept).toEqual(alive ? { value: held.value } : undefined)
-            if (alive) expect(copy!.ageMs).toBe(now - held.askedAt)
-          }
-          expect(store.snapshot().entries).toBe(model.length)
-          expect(model.length).toBeLessThanOrEqual(maxEntries)
-        }
-      }),
+        },
+      ),
       { numRuns: 300 },
     )
   })

@@ -26,7 +26,7 @@ describe('a page', () => {
   it('is there in time with all that came in time, and names the rest', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(module, { maxLength: 6 }),
+        fc.array(module, { maxLength: 6, size: 'max' }),
         fc.constantFrom(5, 45, 90, 140, undefined),
         async (specs, timeoutMs) => {
           const clock = manualClock({ startMs: 0 })

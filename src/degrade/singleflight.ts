@@ -4,9 +4,9 @@ import type { Handler } from '../core/handler.ts'
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { functionOption, knownOptions, nameOption, numberOption } from '../core/options.ts'
 import { announceSettings } from '../core/settings.ts'
-import { endedAlready } from '../internal/ended.ts'
 import { type Operated, operated } from '../internal/operated.ts'
 import { Flight } from './flight.ts'
+import { type KeyOf, underKey } from './under-key.ts'
 
 export interface SingleflightOptions<Req = unknown, Res = unknown> {
   /**
@@ -60,7 +60,9 @@ export function singleflight<Req = unknown, Res = unknown>(
     <Q extends Req, S extends Res>(next: Handler<Q, S>): Handler<Q, S> => {
       // Two handlers behind the same middleware have nothing to share.
       const table: Table<S> = new Map()
-      return (request, context) => flights.call(table, next, request, context)
+      return underKey(flights.key, next, (key, request, context) =>
+        flights.call(table, next, key, request, context),
+      )
     },
   )
   return operated(protection, flights, { forget: (key: string) => flights.forget(key) })
@@ -71,7 +73,7 @@ type Table<Res> = Map<string, Flight<Res>>
 class Flights<Req, Res> implements Mechanism<Changes, SingleflightSnapshot> {
   readonly kind: string = 'singleflight'
   readonly name: string
-  private readonly key: (request: Req, context: Context) => string | undefined
+  readonly key: KeyOf<Req>
   private readonly copy: ((answer: any) => any) | undefined
   /** The tables that have anything in them. */
   private readonly tables: Set<Table<any>>
@@ -100,18 +102,10 @@ class Flights<Req, Res> implements Mechanism<Changes, SingleflightSnapshot> {
   call<Q extends Req, S extends Res>(
     table: Table<S>,
     next: Handler<Q, S>,
+    key: string,
     request: Q,
     context: Context,
   ): Promise<S> {
-    const ended = endedAlready(context)
-    if (ended !== undefined) return ended
-    let key: string | undefined
-    try {
-      key = this.key(request, context)
-    } catch (error) {
-      return Promise.reject(error)
-    }
-    if (key === undefined) return next(request, context)
     const now = context.clock.now()
     const held = table.get(key)
     if (held !== undefined && now - held.startedAt <= this.maxAgeMs) {

@@ -16,7 +16,6 @@ import type { Handler } from '../core/handler.ts'
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { functionOption, knownOptions, nameOption, numberOption } from '../core/options.ts'
 import { announceSettings } from '../core/settings.ts'
-import { endedAlready } from '../internal/ended.ts'
 import { errorFrom, factsOf } from '../internal/error-facts.ts'
 import { type Operated, operated } from '../internal/operated.ts'
 import { attempt } from '../internal/settle-within.ts'
@@ -26,6 +25,7 @@ import { memoryStore } from './memory-store.ts'
 import { Refresher } from './refresher.ts'
 import { StoreAccess, type StoreAccessOptions } from './store-access.ts'
 import { calledFor, isTrouble, type Trigger } from './trigger.ts'
+import { type KeyOf, underKey } from './under-key.ts'
 
 interface Ages {
   /** Up to this age a copy is given as it is. */
@@ -103,8 +103,7 @@ export function stale<Req = unknown, Res = unknown>(options: StaleOptions<Req, R
   const protection = layer<Req, Res>(
     { kind: 'cache', name: cache.name, repeats: true },
     <Q extends Req, S extends Res>(next: Handler<Q, S>): Handler<Q, S> =>
-      (request, context) =>
-        cache.call(next, request, context),
+      underKey(cache.key, next, (key, request, context) => cache.call(next, key, request, context)),
   )
   const clock = options.clock ?? systemClock
   return operated(protection, cache, { forget: (key: string) => cache.forget(key, createContext({ clock })) })
@@ -113,7 +112,7 @@ export function stale<Req = unknown, Res = unknown>(options: StaleOptions<Req, R
 class StaleCache<Req, Res> implements Mechanism<Ages, StaleSnapshot> {
   readonly kind: string = 'stale'
   readonly name: string
-  private readonly key: (request: Req, context: Context) => string | undefined
+  readonly key: KeyOf<Req>
   private readonly access: StoreAccess
   private readonly isAbsent: (answer: any) => boolean
   private readonly isAbsentError: ((error: unknown) => boolean) | undefined
@@ -165,16 +164,12 @@ class StaleCache<Req, Res> implements Mechanism<Ages, StaleSnapshot> {
     this.refreshed = 0
   }
 
-  call<Q extends Req, S extends Res>(next: Handler<Q, S>, request: Q, context: Context): Promise<S> {
-    const ended = endedAlready(context)
-    if (ended !== undefined) return ended
-    let key: string | undefined
-    try {
-      key = this.key(request, context)
-    } catch (error) {
-      return Promise.reject(error)
-    }
-    if (key === undefined) return next(request, context)
+  call<Q extends Req, S extends Res>(
+    next: Handler<Q, S>,
+    key: string,
+    request: Q,
+    context: Context,
+  ): Promise<S> {
     const askedAt = context.clock.now()
     const copy = this.access.read(key, context)
     return copy instanceof Promise

@@ -29,7 +29,7 @@ const step = fc.oneof(
 describe('a switch', () => {
   it('puts manual above automatic above default, whatever happens, as a plain model does', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 60 }), setting, async (steps, otherwise) => {
+      fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), setting, async (steps, otherwise) => {
         const clock = manualClock({ startMs: 0 })
         const dwellMs = 50
         let load = 5
@@ -73,6 +73,7 @@ describe('a switch', () => {
       fc.property(
         fc.array(fc.record({ ms: fc.nat(30), load: fc.double({ min: 0, max: 1, noNaN: true }) }), {
           maxLength: 100,
+          size: 'max',
         }),
         fc.boolean(),
         (samples, between) => {
@@ -102,7 +103,7 @@ describe('a switch', () => {
   it('concerns the same keys every time, and more of them the higher the percentage', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.string(), { minLength: 1, maxLength: 30 }),
+        fc.array(fc.string(), { minLength: 1, maxLength: 30, size: 'max' }),
         fc.double({ min: 0, max: 100, noNaN: true }),
         fc.double({ min: 0, max: 100, noNaN: true }),
         (keys, a, b) => {
@@ -127,7 +128,7 @@ describe('a switch', () => {
       fc.property(
         setting,
         setting,
-        fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 12 }),
+        fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 12, size: 'max' }),
         (before, after, waits) => {
           const clock = manualClock({ startMs: 0 })
           const features = switches({ it: { levels: 3, rampMs: 100 } }, { clock })

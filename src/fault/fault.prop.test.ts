@@ -13,11 +13,12 @@ describe('the rules of a fault', () => {
   it('are asked in order, each with a lot of its own, and the first to hit decides', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(rule, { maxLength: 4 }),
-        fc.array(fc.constantFrom('a', 'b', undefined), { maxLength: 20 }),
+        fc.array(rule, { maxLength: 4, size: 'max' }),
+        fc.array(fc.constantFrom('a', 'b', undefined), { maxLength: 20, size: 'max' }),
         fc.array(fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }), {
           minLength: 80,
           maxLength: 80,
+          size: 'max',
         }),
         async (rules, callers, lots) => {
           let drawn = 0

@@ -27,7 +27,7 @@ function idsOf(line: Line<Member>): { forward: number[]; backward: number[] } {
 test('two lines are two arrays, whoever joins, leaves, leaves twice or joins again', () => {
   const step = fc.record({ do: fc.constantFrom('push', 'remove'), which: fc.nat(9), to: fc.nat(1) })
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), steps => {
+    fc.property(fc.array(step, { maxLength: 60, size: 'max' }), steps => {
       const members = Array.from({ length: 10 }, (_, id) => new Member(id))
       const lines = [new Line<Member>(), new Line<Member>()]
       const model: number[][] = [[], []]

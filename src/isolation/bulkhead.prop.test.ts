@@ -21,7 +21,7 @@ describe('a bulkhead under any traffic', () => {
   it('keeps its limits, leaves nobody waiting and nothing behind', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(arrival, { minLength: 1, maxLength: 25 }),
+        fc.array(arrival, { minLength: 1, maxLength: 25, size: 'max' }),
         fc.integer({ min: 1, max: 3 }),
         fc.nat(4),
         fc.constantFrom('work' as const, 'answer' as const),

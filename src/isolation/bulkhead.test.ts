@@ -2,37 +2,10 @@ import { describe, expect, it } from 'vitest'
 import { chain, describe as parts } from '../core/chain.ts'
 import { createContext } from '../core/context.ts'
 import { inspect } from '../core/mechanism.ts'
-import { type Deferred, defer } from '../internal/deferred.ts'
 import { manualClock } from '../testing/manual-clock.ts'
 import { deadline } from '../timeout/deadline.ts'
+import { backend, settled } from './backend.test-kit.ts'
 import { bulkhead } from './bulkhead.ts'
-
-/** A handler whose calls end when the test says so. */
-function backend() {
-  const running: (Deferred<string> & { readonly request: unknown })[] = []
-  const log: unknown[] = []
-  return {
-    running,
-    log,
-    handler: (request: unknown) => {
-      const call = { ...defer<string>(), request }
-      running.push(call)
-      log.push(request)
-      return call.promise
-    },
-    async finish() {
-      running.shift()!.resolve('done')
-      await flush()
-    },
-  }
-}
-
-const flush = () => new Promise(resolve => setImmediate(resolve))
-const settled = (promise: Promise<unknown>) =>
-  promise.then(
-    value => value,
-    error => error,
-  )
 
 describe('bulkhead without a queue', () => {
   it('is a gate, lets `limit` calls run and refuses the next', async () => {

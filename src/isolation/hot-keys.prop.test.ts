@@ -29,7 +29,7 @@ const traffic = fc.array(
     key,
     afterMs: fc.oneof({ weight: 9, arbitrary: fc.nat(20) }, { weight: 1, arbitrary: fc.nat(100_000) }),
   }),
-  { minLength: 1, maxLength: 300 },
+  { minLength: 1, maxLength: 300, size: 'max' },
 )
 const close = 1e-6
 

@@ -49,15 +49,20 @@ async function run(
 describe('lanes', () => {
   it('are as many bulkheads that know nothing of each other', async () => {
     await fc.assert(
-      fc.asyncProperty(places, places, fc.array(step, { maxLength: 40 }), async (a, b, steps) => {
-        const divided = lanes({ lanes: { a, b }, classify: (lane: Lane) => lane })
-        const together = await run(steps, handler => divided(handler) as Call)
-        const apart = await run(steps, handler => {
-          const calls = { a: bulkhead(a)(handler), b: bulkhead(b)(handler) }
-          return lane => calls[lane](lane)
-        })
-        expect(together).toEqual(apart)
-      }),
+      fc.asyncProperty(
+        places,
+        places,
+        fc.array(step, { maxLength: 40, size: 'max' }),
+        async (a, b, steps) => {
+          const divided = lanes({ lanes: { a, b }, classify: (lane: Lane) => lane })
+          const together = await run(steps, handler => divided(handler) as Call)
+          const apart = await run(steps, handler => {
+            const calls = { a: bulkhead(a)(handler), b: bulkhead(b)(handler) }
+            return lane => calls[lane](lane)
+          })
+          expect(together).toEqual(apart)
+        },
+      ),
       { numRuns: 60 },
     )
   })

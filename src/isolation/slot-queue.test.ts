@@ -1,38 +1,14 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { getEventListeners } from 'node:events'
 import { describe, expect, it } from 'vitest'
+import { chain } from '../core/chain.ts'
 import { createContext, openContext } from '../core/context.ts'
-import { type Deferred, defer } from '../internal/deferred.ts'
+import { defer } from '../internal/deferred.ts'
 import { manualClock } from '../testing/manual-clock.ts'
+import { deadline } from '../timeout/deadline.ts'
+import { backend, flush, settled } from './backend.test-kit.ts'
 import { bulkhead } from './bulkhead.ts'
 import { lanes } from './lanes.ts'
-
-/** A handler whose calls end when the test says so. */
-function backend() {
-  const running: (Deferred<string> & { readonly request: unknown })[] = []
-  const log: unknown[] = []
-  return {
-    running,
-    log,
-    handler: (request: unknown) => {
-      const call = { ...defer<string>(), request }
-      running.push(call)
-      log.push(request)
-      return call.promise
-    },
-    async finish() {
-      running.shift()!.resolve('done')
-      await flush()
-    },
-  }
-}
-
-const flush = () => new Promise(resolve => setImmediate(resolve))
-const settled = (promise: Promise<unknown>) =>
-  promise.then(
-    value => value,
-    error => error,
-  )
 
 describe('bulkhead with a queue', () => {
   it('lets the most critical in first, and in order among equals', async () => {
@@ -164,6 +140,25 @@ describe('bulkhead with a queue', () => {
     await flush()
     expect(log).toEqual(['first', 'last'])
     expect(limited.snapshot()).toMatchObject({ active: 1, waiting: 0, admitted: 2, left: 1 })
+  })
+
+  it('work that goes on after a call which waited in line has its answer still holds the places outside', async () => {
+    const clock = manualClock()
+    const { handler, running, finish } = backend()
+    const outer = bulkhead({ limit: 2, name: 'outer' })
+    const inner = bulkhead({ limit: 1, queue: 1, name: 'inner' })
+    const call = chain(outer, inner, deadline({ totalMs: 20 }))(handler)
+    const context = createContext({ clock })
+    const first = call('first', context)
+    const second = settled(call('second', context))
+    await finish()
+    expect(await first).toBe('done')
+    await clock.advance(20)
+    expect(await second).toMatchObject({ reason: 'deadline-exceeded' })
+    expect(running).toHaveLength(1)
+    expect([outer.snapshot().active, inner.snapshot().active]).toEqual([1, 1])
+    await finish()
+    expect([outer.snapshot().active, inner.snapshot().active]).toEqual([0, 0])
   })
 
   it('a call that waited goes on in its own asynchronous context, not in that of who made room', async () => {

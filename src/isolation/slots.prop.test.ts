@@ -141,7 +141,7 @@ describe('places with a line in front of them', () => {
         fc.integer({ min: 1, max: 3 }),
         fc.integer({ min: 1, max: 6 }),
         fc.constantFrom(0, 15, Infinity),
-        fc.array(step, { maxLength: 80 }),
+        fc.array(step, { maxLength: 80, size: 'max' }),
         (limit, queue, lifoAfterMs, steps) => {
           const slots = new Slots('places', { limit, queue, lifoAfterMs })
           const model = new Model(limit, queue, lifoAfterMs)
@@ -219,7 +219,7 @@ describe('places with a line in front of them', () => {
 
   it('serve those of one class in the order in which they came', () => {
     fc.assert(
-      fc.property(fc.array(fc.constantFrom(...criticalities), { maxLength: 30 }), classes => {
+      fc.property(fc.array(fc.constantFrom(...criticalities), { maxLength: 30, size: 'max' }), classes => {
         const slots = new Slots('places', { limit: 1, queue: 100 })
         slots.take()
         const calls = classes.map((criticality, i) => new Call(i, criticality, 0, Infinity))

@@ -210,6 +210,6 @@ test.each([
     await Promise.all(calls)
     const extra = (sent - sentBefore) / (total - before) - 1
     expect(extra).toBeGreaterThan(0.02)
-    expect(extra).toBeLessThan(0.085)
+    expect(extra).toBeLessThan(0.06)
   },
 )

@@ -63,42 +63,46 @@ function around(hop: Hop, next: Ask): Ask {
 
 test('the bottom is called as often as its nearest layer allows, and the word arrives whatever carries it', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(hop, { maxLength: 8 }), fc.boolean(), async (hops, asRejection) => {
-      const clock = manualClock()
-      const { context } = openContext({ clock })
-      let leaf = 0
-      const bottom: Ask = () => {
-        leaf++
-        const details = 'out of order'
-        const error = new Error(details)
-        const fields = { code: status.UNAVAILABLE, details, metadata: new Metadata() }
-        return Promise.reject(
-          asRejection ? Object.assign(error, { status: 503 }) : Object.assign(error, fields),
-        )
-      }
-      // What comes out of each hop, outermost first: the last to be noted is what its caller saw.
-      const seen: unknown[] = hops.map(() => undefined)
-      const call = hops.reduceRight<Ask>((next, hop, i) => {
-        const wrapped = around(hop, next)
-        return (request, inner) =>
-          wrapped(request, inner).catch((error: unknown) => {
-            seen[i] = error
-            throw error
-          })
-      }, bottom)
-      const failed = call('ask', context).catch(() => {})
-      for (let i = 0; i < 40; i++) await clock.advance(1)
-      await failed
+    fc.asyncProperty(
+      fc.array(hop, { maxLength: 8, size: 'max' }),
+      fc.boolean(),
+      async (hops, asRejection) => {
+        const clock = manualClock()
+        const { context } = openContext({ clock })
+        let leaf = 0
+        const bottom: Ask = () => {
+          leaf++
+          const details = 'out of order'
+          const error = new Error(details)
+          const fields = { code: status.UNAVAILABLE, details, metadata: new Metadata() }
+          return Promise.reject(
+            asRejection ? Object.assign(error, { status: 503 }) : Object.assign(error, fields),
+          )
+        }
+        // What comes out of each hop, outermost first: the last to be noted is what its caller saw.
+        const seen: unknown[] = hops.map(() => undefined)
+        const call = hops.reduceRight<Ask>((next, hop, i) => {
+          const wrapped = around(hop, next)
+          return (request, inner) =>
+            wrapped(request, inner).catch((error: unknown) => {
+              seen[i] = error
+              throw error
+            })
+        }, bottom)
+        const failed = call('ask', context).catch(() => {})
+        for (let i = 0; i < 40; i++) await clock.advance(1)
+        await failed
 
-      const nearest = hops.findLastIndex(hop => typeof hop === 'object')
-      const allowed = nearest < 0 ? 1 : (hops[nearest] as { attempts: number }).attempts
-      expect(leaf).toBeLessThanOrEqual(allowed)
-      // Nothing but processes that cannot tell 503 from UNAVAILABLE may stand between the two.
-      const carried = hops.slice(nearest + 1).every(hop => hop === 'rethrow' || hop === 'gate')
-      if (nearest < 0 || !carried) return
-      expect(leaf).toBe(allowed)
-      for (const error of seen.slice(0, nearest + 1)) expect(isFinal(error)).toBe(true)
-    }),
+        const nearest = hops.findLastIndex(hop => typeof hop === 'object')
+        const allowed = nearest < 0 ? 1 : (hops[nearest] as { attempts: number }).attempts
+        expect(leaf).toBeLessThanOrEqual(allowed)
+        // Nothing but processes that cannot tell 503 from UNAVAILABLE may stand between the two.
+        const carried = hops.slice(nearest + 1).every(hop => hop === 'rethrow' || hop === 'gate')
+        if (nearest < 0 || !carried) return
+        expect(leaf).toBe(allowed)
+        for (const error of seen.slice(0, nearest + 1)) expect(isFinal(error)).toBe(true)
+      },
+    ),
     { numRuns: 300 },
   )
 })
