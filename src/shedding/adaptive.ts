@@ -68,6 +68,8 @@ interface Host {
   settling(now: number): void
   /** A call that waits may be able to begin. */
   wake(): void
+  /** Lets a call that has waited go on by itself. */
+  letGo(call: ShedCall): void
 }
 
 export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
@@ -210,6 +212,11 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     this.rate.restart(now)
   }
 
+  /** Takes out all calls that wait, and judges none of them. */
+  release(): ShedCall[] {
+    return this.queue.empty()
+  }
+
   exempt(): void {
     this.tally.exempt++
   }
@@ -309,7 +316,8 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
   /** Ends the waiting of a call. */
   private turnAway(call: ShedCall, why: Refusal, now: number): void {
     const refusal = call.task.gone ? 'gone' : why
-    if (this.refusal(refusal, now) === 'run') call.task.run(call)
-    else call.task.refuse(call, refusal)
+    if (this.refusal(refusal, now) !== 'run') call.task.refuse(call, refusal)
+    else if (this.host === undefined) call.task.run(call)
+    else this.host.letGo(call)
   }
 }

@@ -157,6 +157,19 @@ export class RunQueue {
     return undefined
   }
 
+  /** Removes all calls. */
+  empty(): ShedCall[] {
+    const calls: ShedCall[] = []
+    for (const queue of this.classes) {
+      for (;;) {
+        const call = this.takeOlder(queue, Infinity)
+        if (call === undefined) break
+        calls.push(call)
+      }
+    }
+    return calls
+  }
+
   reset(): void {
     for (const { first, again } of this.classes) {
       first.reset()

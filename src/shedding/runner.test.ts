@@ -48,6 +48,48 @@ describe('when there is time', () => {
   })
 })
 
+test('when it fails to judge them, calls that wait are let through', () => {
+  for (const step of ['tend', 'next'] as const) {
+    const shedder = adaptive()
+    const { loop, trace, submit } = desk(shedder)
+    shedder[step] = () => {
+      throw new Error(`no ${step}`)
+    }
+    for (let i = 0; i < 8; i++) loop.readable(start, () => submit(`${i}`, 2))
+    loop.run(start + 100)
+    expect(trace.map(line => line.split(' ')[0]).toSorted()).toEqual(['0', '1', '2', '3', '4', '5', '6', '7'])
+    expect(shedder.snapshot()).toMatchObject({ inFlight: 0, queued: 0 })
+  }
+})
+
+test('a call that throws in its turn does not keep those behind it from theirs', () => {
+  const { loop, trace, submit, shedder } = desk()
+  const { setImmediate } = loop
+  const thrown: unknown[] = []
+  // As in Node, where somebody may listen to uncaught exceptions, and the next immediate runs all the same.
+  loop.setImmediate = callback => {
+    setImmediate.call(loop, () => {
+      try {
+        callback()
+      } catch (error) {
+        thrown.push(error)
+      }
+    })
+  }
+  for (let i = 0; i < 8; i++) {
+    loop.readable(start, () =>
+      submit(`${i}`, 2, call => {
+        call.ignore(loop.now())
+        if (i === 4) throw new Error('thrown')
+      }),
+    )
+  }
+  loop.run(start + 100)
+  expect(thrown).toEqual([new Error('thrown')])
+  expect(trace).toHaveLength(8)
+  expect(shedder.snapshot()).toMatchObject({ inFlight: 0, queued: 0 })
+})
+
 describe('when there is not', () => {
   test('a batch of a few milliseconds runs between two polls, one call for each immediate', () => {
     const { loop, trace, note, submit } = desk()

@@ -13,6 +13,7 @@
  * takes requests in, up to a bound: or taking in would leave no time for serving.
  */
 import type { Alarm } from '../core/clock.ts'
+import { warn } from '../core/warn.ts'
 import { BusyStreak } from '../internal/busy-streak.ts'
 import { type Loop, systemLoop } from '../internal/event-loop.ts'
 import { Adaptive } from './adaptive.ts'
@@ -137,6 +138,11 @@ class QueueRunner implements Runner, Alarm {
     if (this.slots === 0) this.schedule()
   }
 
+  /** @internal A call that has waited goes on in an immediate of its own, whatever the shedder thinks of it. */
+  letGo(call: ShedCall): void {
+    this.loop.soon(() => call.task.run(call))
+  }
+
   /** @internal Looks at those that wait for room. */
   ring(): void {
     this.armed = false
@@ -151,27 +157,40 @@ class QueueRunner implements Runner, Alarm {
 
   private turn(): void {
     const now = this.loop.clock.now()
-    if (this.slots === 0) this.begin(now)
-    else this.ended(now)
-    if (--this.slots === 0) {
-      this.end(now)
-      return
+    const first = this.slots === 0
+    if (first) {
+      this.slots = this.pending
+      this.pending = 0
     }
-    if (this.batchOver) return
-    const call = now - this.batchStart < BATCH_MS ? this.shedder.next(now) : undefined
-    if (call === undefined) {
-      this.batchOver = true
-      return
+    this.slots--
+    let call: ShedCall | undefined
+    try {
+      call = this.choose(first, now)
+    } catch (error) {
+      this.failed(error)
     }
+    if (call === undefined) return
     // What follows on the call's promises and ticks is still its own, so it runs until the next immediate.
     this.running = call
     this.runningSince = now
     call.task.run(call)
   }
 
+  /** The call that has this immediate, if there is one. */
+  private choose(first: boolean, now: number): ShedCall | undefined {
+    if (first) this.begin(now)
+    else this.ended(now)
+    if (this.slots === 0) {
+      this.end(now)
+      return undefined
+    }
+    if (this.batchOver) return undefined
+    const call = now - this.batchStart < BATCH_MS ? this.shedder.next(now) : undefined
+    this.batchOver = call === undefined
+    return call
+  }
+
   private begin(now: number): void {
-    this.slots = this.pending
-    this.pending = 0
     this.batchStart = now
     this.batchOver = this.takesIn(now)
     this.connections = 0
@@ -216,6 +235,17 @@ class QueueRunner implements Runner, Alarm {
       this.armed = true
       this.loop.clock.arm(this, now + WATCH_MS)
     }
+  }
+
+  /** Nobody knows what is to become of those that wait, so they are let through. */
+  private failed(error: unknown): void {
+    const { shedder } = this
+    this.batchOver = true
+    warn(
+      'SPILLWAY_SHED_FAILED',
+      `${shedder.name} let waiting calls through because it could not decide: ${String(error)}`,
+    )
+    for (const call of shedder.release()) this.letGo(call)
   }
 
   /** Tells the shedder of a loop that has stood still. */

@@ -13,6 +13,7 @@ export type {
 export { httpStatusOf, reasonOf } from './http-status.ts'
 export type { IncomingCall, Method, OutgoingCall } from './method.ts'
 export { incomingCall, outgoingCall } from './method.ts'
+export { pressureOf } from './pressure-of.ts'
 export type { ServeOptions } from './serve.ts'
 export { serve } from './serve.ts'
 export type { ServerInterceptorOptions } from './server-interceptor.ts'

@@ -34,7 +34,7 @@ export class Refuser {
 
   /** `again`: it is a second try, and there should be no third. */
   refuse(response: ServerResponse, refusal: Refusal, again: boolean, pressure: number): void {
-    if (refusal === 'gone' || response.destroyed) return
+    if (refusal === 'gone' || response.headersSent || response.destroyed) return
     const heads = this.headsAt(pressure)
     if (refusal === 'late') send(response, 504, 'Gateway Timeout', heads[VARIANTS + 1]!)
     else {

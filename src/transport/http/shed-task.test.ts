@@ -1,9 +1,12 @@
 import { once } from 'node:events'
-import { request as send } from 'node:http'
+import { createServer, request as send } from 'node:http'
 import { connect } from 'node:net'
 import { describe, expect, test } from 'vitest'
+import { chain } from '../../core/chain.ts'
 import { fixed } from '../../shedding/index.ts'
-import { parked, start, until } from './shed.test-kit.ts'
+import { protectServer } from './protect-server.ts'
+import { listen, oneByOne, parked, start, until } from './shed.test-kit.ts'
+import { shedServer } from './shed-server.ts'
 
 describe('when a request is over', () => {
   test('a stream holds nothing once its head is sent', async () => {
@@ -79,4 +82,17 @@ describe('when a request is over', () => {
     })
     expect((await get()).body).toBe('served')
   })
+})
+
+test('a request that something further out answers while it waits is neither begun nor answered again', async () => {
+  const shedder = oneByOne()
+  const { waiting, listener } = parked()
+  const server = shedServer(createServer(listener), shedder)
+  const { get } = await listen(protectServer(server, chain(), { timeoutMs: 40 }))
+  const answers = [get(), get()]
+  await until(() => waiting.length === 1 && shedder.queued === 1)
+  expect((await Promise.all(answers)).map(({ status }) => status)).toEqual([504, 504])
+  await until(() => shedder.queued === 0)
+  expect(waiting.length).toBe(1)
+  expect(shedder.snapshot()).toMatchObject({ inFlight: 0, refused: { gone: 1 } })
 })

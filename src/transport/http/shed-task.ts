@@ -39,7 +39,8 @@ export class ShedTask implements Task {
 
   get gone(): boolean {
     const { socket } = this.request
-    return socket.destroyed || !socket.writable
+    // Something further out may have answered, because its own time was up.
+    return socket.destroyed || !socket.writable || this.response.writableEnded
   }
 
   wait(): void {
