@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { systemClock } from '../../core/clock.ts'
 import type { Refusal, ShedCall, ShedTask as Task } from '../../shedding/index.ts'
 import type { ShedIntake } from './shed-intake.ts'
@@ -9,6 +10,26 @@ type WriteHead = (status: number, reason?: unknown, headers?: unknown) => Server
 const task: unique symbol = Symbol('spillway.shed')
 
 type Holder = ServerResponse & { [task]?: ShedTask | undefined }
+
+const tasks: unique symbol = Symbol('spillway.shed')
+
+type Line = Socket & { [tasks]?: Set<ShedTask> | undefined }
+
+/**
+ * The requests of a connection that count as in flight. Listening to the connection and not to each response,
+ * because Node does not tell a response that waits behind others of its connection that the connection has closed.
+ */
+function tasksOn(line: Line): Set<ShedTask> {
+  let held = line[tasks]
+  if (held === undefined) {
+    held = new Set()
+    line[tasks] = held
+    line.once('close', () => {
+      for (const task of line[tasks]!) task.closed()
+    })
+  }
+  return held
+}
 
 /**
  * A request that a shedder has been asked about. Let in, it counts as in flight until the head of its answer has
@@ -76,9 +97,7 @@ export class ShedTask implements Task {
     this.writeHead = response.writeHead as WriteHead
     ;(response as Holder)[task] = this
     response.writeHead = writeHead as ServerResponse['writeHead']
-    response.on('close', closed)
-    // Node does not tell a response that waits behind others of its connection that the connection has closed.
-    if (response.socket === null) request.socket.once('close', () => this.closed())
+    tasksOn(request.socket).add(this)
   }
 
   /** The head of the answer is sent. Errors that come at once say nothing: they would make requests look quick. */
@@ -86,6 +105,7 @@ export class ShedTask implements Task {
     const answer = this.writeHead!.call(this.response, status, reason, headers)
     const call = this.call!
     if (!call.counts) return answer
+    tasksOn(this.request.socket).delete(this)
     const now = systemClock.now()
     try {
       if (status < 400) call.success(now)
@@ -97,15 +117,12 @@ export class ShedTask implements Task {
     return answer
   }
 
+  /** Its connection has closed. */
   closed(): void {
-    if (this.call!.counts) this.call!.ignore(systemClock.now())
+    this.call!.ignore(systemClock.now())
   }
 }
 
 function writeHead(this: Holder, status: number, reason?: unknown, headers?: unknown): ServerResponse {
   return this[task]!.answer(status, reason, headers)
-}
-
-function closed(this: Holder): void {
-  this[task]!.closed()
 }
