@@ -34,6 +34,7 @@ import {
 import { Arrivals } from './arrivals.ts'
 import type { ShedCall } from './call.ts'
 import { DrainRate } from './drain-rate.ts'
+import type { Host } from './host.ts'
 import { Knee } from './knee.ts'
 import { modeOption } from './options.ts'
 import { RouteBook } from './route-book.ts'
@@ -60,16 +61,6 @@ const STALL_EVERY_MS = 1_000
  */
 export function adaptive(options: AdaptiveOptions = {}): Adaptive {
   return new Adaptive(options)
-}
-
-/** What runs the queue, and so wants to know. */
-interface Host {
-  /** A call is about to be settled. */
-  settling(now: number): void
-  /** A call that waits may be able to begin. */
-  wake(): void
-  /** Lets a call that has waited go on by itself. */
-  letGo(call: ShedCall): void
 }
 
 export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
@@ -225,9 +216,8 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     const refused = this.tally.refusedShare(now)
     if (refused > 0) return 0.5 + 0.5 * refused
     if (this.queue.size === 0) return 0
-    let oldestAt = now
-    for (const own of this.queue.classes) oldestAt = Math.min(oldestAt, own.oldestAt)
-    return Math.min(0.5, (0.5 * (now - oldestAt)) / this.burstWaitMs)
+    const waitMs = Math.max(0, now - this.queue.oldestAt)
+    return Math.min(0.5, (0.5 * waitMs) / this.burstWaitMs)
   }
 
   isOverloaded(now: number): boolean {

@@ -106,6 +106,13 @@ export class RunQueue {
     this.floorRatio = floorRatio
   }
 
+  /** When the call that has waited longest came. */
+  get oldestAt(): number {
+    let oldestAt = Infinity
+    for (const queue of this.classes) oldestAt = Math.min(oldestAt, queue.oldestAt)
+    return oldestAt
+  }
+
   push(call: ShedCall): void {
     this.classes[call.importance]!.push(call)
     this.size++

@@ -1,0 +1,11 @@
+import type { ShedCall } from './call.ts'
+
+/** What runs the queue, and so wants to know. */
+export interface Host {
+  /** A call is about to be settled. */
+  settling(now: number): void
+  /** A call that waits may be able to begin. */
+  wake(): void
+  /** Lets a call that has waited go on by itself. */
+  letGo(call: ShedCall): void
+}
