@@ -51,8 +51,6 @@ export class Scope implements Alarm, Watcher, Follower {
   private closed: boolean
 
   // The links of an alarm in its clock and of a watcher in its parent.
-  readonly keepAlive: boolean
-  at: number
   next: Alarm | undefined
   previous: Alarm | undefined
   nextWatcher: Watcher | undefined
@@ -79,14 +77,23 @@ export class Scope implements Alarm, Watcher, Follower {
     this.watchers = undefined
     this.attached = this.endless
     this.closed = false
-    // Somebody waits for a call that is watched, so its timeout must come.
-    this.keepAlive = true
-    this.at = 0
     this.next = undefined
     this.previous = undefined
     this.nextWatcher = undefined
     this.previousWatcher = undefined
   }
+
+  /** Somebody waits for a call that is watched, so its timeout must come. */
+  get keepAlive(): boolean {
+    return true
+  }
+
+  /** It is armed for its deadline and for no other time. */
+  get at(): number {
+    return this.deadline
+  }
+
+  set at(_: number) {}
 
   /** Set once the scope has ended. */
   get ending(): Ending | undefined {

@@ -19,18 +19,18 @@ interface Slot {
 }
 
 export class TimingWheel implements Clock {
-  readonly #slots: Slot[] = Array.from({ length: SLOTS }, () => ({ next: undefined }))
+  private readonly slots: Slot[] = Array.from({ length: SLOTS }, () => ({ next: undefined }))
   readonly now: () => number
-  #timer: NodeJS.Timeout | undefined
+  private timer: NodeJS.Timeout | undefined
   /** What the timer was made with. A test that puts its own in place of it, or takes it away, gets a new timer. */
-  #setInterval: typeof setInterval | undefined
-  #clearInterval: typeof clearInterval | undefined
-  #tick = 0
-  #armed = 0
+  private setInterval: typeof setInterval | undefined
+  private clearInterval: typeof clearInterval | undefined
+  private tick = 0
+  private waiting = 0
   /** How many of the alarms keep the process alive, and whether the timer does. */
-  #holding = 0
-  #held = false
-  #idle = 0
+  private holding = 0
+  private held = false
+  private idle = 0
 
   constructor(now: () => number) {
     this.now = now
@@ -38,24 +38,24 @@ export class TimingWheel implements Clock {
 
   /** How many alarms are waiting. */
   get armed(): number {
-    return this.#armed
+    return this.waiting
   }
 
   arm(alarm: Alarm, at: number): void {
-    if (this.#setInterval !== setInterval) this.#start()
+    if (this.setInterval !== setInterval) this.start()
     if (alarm.previous !== undefined) this.disarm(alarm)
     alarm.at = at
-    // A time that is no number, or infinite, falls into slot 0 and never comes.
-    const slot = this.#slots[(Math.max(Math.ceil(at / TICK_MS), this.#tick + 1) % SLOTS) | 0] as Alarm
+    // The remainder by a power of two. A time that is no number, or infinite, falls into slot 0 and never comes.
+    const slot = this.slots[Math.max(Math.ceil(at / TICK_MS), this.tick + 1) & (SLOTS - 1)] as Alarm
     const first = slot.next
     alarm.previous = slot
     alarm.next = first
     if (first !== undefined) first.previous = alarm
     slot.next = alarm
-    this.#armed++
+    this.waiting++
     if (alarm.keepAlive) {
-      this.#holding++
-      if (!this.#held) this.#hold(true)
+      this.holding++
+      if (!this.held) this.hold(true)
     }
   }
 
@@ -66,37 +66,37 @@ export class TimingWheel implements Clock {
     if (next !== undefined) next.previous = previous
     alarm.previous = undefined
     alarm.next = undefined
-    this.#armed--
+    this.waiting--
     // The timer itself lets go at its next turn: doing it here would cost every call that finishes in time.
-    if (alarm.keepAlive) this.#holding--
+    if (alarm.keepAlive) this.holding--
   }
 
-  #start(): void {
-    this.#stop()
-    this.#setInterval = setInterval
-    this.#clearInterval = clearInterval
-    this.#tick = Math.floor(this.now() / TICK_MS)
-    this.#idle = 0
-    this.#timer = setInterval(() => this.#turn(), TICK_MS)
-    this.#hold(this.#holding > 0)
+  private start(): void {
+    this.stop()
+    this.setInterval = setInterval
+    this.clearInterval = clearInterval
+    this.tick = Math.floor(this.now() / TICK_MS)
+    this.idle = 0
+    this.timer = setInterval(() => this.turn(), TICK_MS)
+    this.hold(this.holding > 0)
   }
 
-  #turn(): void {
+  private turn(): void {
     const now = this.now()
     const tick = Math.floor(now / TICK_MS)
     // The slot of the tick that has only begun is visited too, for those in it that are due, and again next time:
     // the timer's turns fall anywhere within a tick. After a long stall one full turn visits every slot; more would
     // visit them again.
-    const from = Math.max(this.#tick + 1, tick + 2 - SLOTS)
-    this.#tick = tick
-    for (let visited = from; visited <= tick + 1; visited++) this.#visit(this.#slots[visited % SLOTS]!, now)
-    if (this.#held && this.#holding === 0) this.#hold(false)
-    if (this.#armed > 0) this.#idle = 0
-    else if (++this.#idle > IDLE_TICKS) this.#stop()
+    const from = Math.max(this.tick + 1, tick + 2 - SLOTS)
+    this.tick = tick
+    for (let visited = from; visited <= tick + 1; visited++) this.visit(this.slots[visited % SLOTS]!, now)
+    if (this.held && this.holding === 0) this.hold(false)
+    if (this.waiting > 0) this.idle = 0
+    else if (++this.idle > IDLE_TICKS) this.stop()
   }
 
   /** Rings what is due in one slot. An alarm may arm or disarm others while it rings, so all due are collected first. */
-  #visit(slot: Slot, now: number): void {
+  private visit(slot: Slot, now: number): void {
     let due: Alarm[] | undefined
     for (let alarm = slot.next; alarm !== undefined; alarm = alarm.next) {
       if (alarm.at <= now) {
@@ -120,16 +120,16 @@ export class TimingWheel implements Clock {
     }
   }
 
-  #hold(held: boolean): void {
-    this.#held = held
-    if (held) this.#timer!.ref()
-    else this.#timer!.unref()
+  private hold(held: boolean): void {
+    this.held = held
+    if (held) this.timer!.ref()
+    else this.timer!.unref()
   }
 
-  #stop(): void {
-    this.#clearInterval?.(this.#timer)
-    this.#setInterval = undefined
-    this.#timer = undefined
-    this.#held = false
+  private stop(): void {
+    this.clearInterval?.(this.timer)
+    this.setInterval = undefined
+    this.timer = undefined
+    this.held = false
   }
 }
