@@ -27,7 +27,20 @@ export interface Clock {
   disarm(alarm: Alarm): void
 }
 
-const wheel = new TimingWheel(() => performance.now())
+let timers = setInterval
+let { performance } = globalThis
+
+/** Node looks `performance` up anew for whoever names it, which takes as long as to ask it for the time. */
+function monotonic(): number {
+  // A test that fakes the timers fakes the time with them.
+  if (timers !== setInterval) {
+    timers = setInterval
+    performance = globalThis.performance
+  }
+  return performance.now()
+}
+
+const wheel = new TimingWheel(monotonic)
 
 /** The process's clock: `performance.now()` and one timing wheel shared by every deadline and every wait. */
 export const systemClock: Clock & { readonly armed: number } = wheel

@@ -44,7 +44,8 @@ export class RatioBudget implements RetryBudget<RatioBudgetOptions, RatioBudgetS
   readonly kind = 'retry-budget'
   readonly name: string
   readonly countsSuccesses = false
-  private ratio: number
+  /** What one call leaves. */
+  private credit: number
   private minPerSecond: number
   private ttlMs: number
   /** Credits of the slots, the present one at `slot`. */
@@ -52,6 +53,7 @@ export class RatioBudget implements RetryBudget<RatioBudgetOptions, RatioBudgetS
   private total: number
   private slot: number
   private epoch: number
+  private slotEnd: number
   private reserve: number
   private refilledAt: number
   private calls: number
@@ -62,13 +64,14 @@ export class RatioBudget implements RetryBudget<RatioBudgetOptions, RatioBudgetS
   constructor(options: RatioBudgetOptions) {
     knownOptions('retryBudget', options, ['ratio', 'minPerSecond', 'ttlMs', 'name'])
     this.name = nameOption('name', options.name ?? 'retry-budget')
-    this.ratio = ratioOption(options.ratio ?? 0.1)
+    this.credit = creditOf(options.ratio ?? 0.1)
     this.minPerSecond = minOption(options.minPerSecond ?? 1)
     this.ttlMs = ttlOption(options.ttlMs ?? 10_000)
     this.credits = new Float64Array(SLOTS)
     this.total = 0
     this.slot = 0
     this.epoch = 0
+    this.slotEnd = 0
     this.reserve = this.reserveCap
     this.refilledAt = 0
     this.calls = 0
@@ -79,7 +82,7 @@ export class RatioBudget implements RetryBudget<RatioBudgetOptions, RatioBudgetS
   deposit(now: number, calls: number): void {
     this.advance(now)
     this.calls += calls
-    const credit = calls * Math.round(this.ratio * ONE)
+    const credit = calls * this.credit
     this.credits[this.slot] = this.credits[this.slot]! + credit
     this.total += credit
   }
@@ -103,12 +106,12 @@ export class RatioBudget implements RetryBudget<RatioBudgetOptions, RatioBudgetS
   /** Takes effect at once; what calls have left already stays. */
   update(options: Partial<RatioBudgetOptions>): void {
     knownOptions('retryBudget.update', options, ['ratio', 'minPerSecond', 'ttlMs'])
-    const ratio = ratioOption(options.ratio ?? this.ratio)
+    const credit = options.ratio === undefined ? this.credit : creditOf(options.ratio)
     const minPerSecond = minOption(options.minPerSecond ?? this.minPerSecond)
     const ttlMs = ttlOption(options.ttlMs ?? this.ttlMs)
     // Credits are dated in slots of the old length; with another length they would seem older or younger.
     if (ttlMs !== this.ttlMs) this.forget()
-    this.ratio = ratio
+    this.credit = credit
     this.minPerSecond = minPerSecond
     this.ttlMs = ttlMs
     this.reserve = Math.min(this.reserve, this.reserveCap)
@@ -155,6 +158,7 @@ export class RatioBudget implements RetryBudget<RatioBudgetOptions, RatioBudgetS
 
   /** Drops the credits of slots that have become too old. */
   private advance(now: number): void {
+    if (now < this.slotEnd) return
     const epoch = Math.floor((now * SLOTS) / this.ttlMs)
     const steps = Math.min(epoch - this.epoch, SLOTS)
     for (let step = 0; step < steps; step++) {
@@ -162,18 +166,21 @@ export class RatioBudget implements RetryBudget<RatioBudgetOptions, RatioBudgetS
       this.total -= this.credits[this.slot]!
       this.credits[this.slot] = 0
     }
-    if (steps > 0) this.epoch = epoch
+    if (steps <= 0) return
+    this.epoch = epoch
+    this.slotEnd = ((epoch + 1) * this.ttlMs) / SLOTS
   }
 
   private forget(): void {
     this.credits.fill(0)
     this.total = 0
     this.epoch = 0
+    this.slotEnd = 0
   }
 }
 
-function ratioOption(ratio: unknown): number {
-  return numberOption('ratio', ratio, { min: 0, max: 1_000 })
+function creditOf(ratio: unknown): number {
+  return Math.round(numberOption('ratio', ratio, { min: 0, max: 1_000 }) * ONE)
 }
 
 function minOption(minPerSecond: unknown): number {
