@@ -5,7 +5,7 @@ export interface Child {
   readonly process: ChildProcess
   /** The next message that the child sends. Rejects when it ends without one. */
   next<T>(): Promise<T>
-  send(message: object | string): void
+  send(message: object | string | number): void
   stop(): Promise<void>
 }
 

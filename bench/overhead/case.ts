@@ -1,8 +1,11 @@
-/** Measures one case in this process: `case.ts NAME MILLISECONDS` answers with nanoseconds a call. */
+/**
+ * One case in a process of its own: `case.ts NAME`. It answers once when it is warm, and then with nanoseconds a call
+ * each time that it is told for how many milliseconds to measure.
+ */
 import { answer } from '../lib/child.ts'
 import { cases } from './cases.ts'
 
-const [name = '', millis = '300'] = process.argv.slice(2)
+const [name = ''] = process.argv.slice(2)
 const make = cases[name]
 if (make === undefined) throw new Error(`No case is called ${JSON.stringify(name)}`)
 const call = await make()
@@ -25,6 +28,6 @@ async function measure(forMs: number): Promise<number> {
   return batches[Math.floor(batches.length / 3)]!
 }
 
-await measure(Number(millis) / 2)
-answer({ ns: await measure(Number(millis)) })
-process.exit(0)
+await measure(150)
+process.on('message', async (forMs: number) => answer({ ns: await measure(forMs) }))
+answer({})
