@@ -612,6 +612,35 @@ test('a gate outside that waits for the work waits for that of every attempt whi
   expect(ended).toBe(true)
 })
 
+test('a gate outside that waits for the work waits for that of an attempt which the deadline cut short', async () => {
+  const clock = manualClock({ startMs: 0 })
+  const open = openContext({ clock, idempotent: true, timeoutMs: 300 })
+  const endedAt: number[] = []
+  const waits = gate({
+    kind: 'other',
+    name: 'waits',
+    until: 'work',
+    admit: () => undefined,
+    settle: (_ticket, _outcome, now) => {
+      endedAt.push(now)
+    },
+  })
+  const passing = gate({ kind: 'other', name: 'passing', admit: () => undefined })
+  const outlives = createContext({ clock })
+  // The second attempt does not look at its signal.
+  const stubborn: Handler<unknown, never> = async (_request, context) => {
+    if (context.attempt === 2) await sleep(outlives, 400)
+    throw unavailable()
+  }
+  const call = chain(waits, retry({ backoff: backoff.constant(100) }), passing)(stubborn)
+  const failed = expect(call(undefined, open.context)).rejects.toMatchObject({ reason: 'deadline-exceeded' })
+  await clock.advance(300)
+  await failed
+  expect(endedAt).toEqual([])
+  await clock.advance(200)
+  expect(endedAt).toEqual([500])
+})
+
 test('works in a chain with gates on either side', async () => {
   const { clock, context, protect } = made()
   const { handler } = script(unavailable)
