@@ -85,15 +85,21 @@ describe('a call that is let in', () => {
     const shedder = fixed({ limit: 1 })
     const catalog = await start(shedder, {
       listItems(call) {
-        call.write({ id: 1, name: '' })
+        call.sendMetadata(new Metadata())
       },
       getItem: (_call, done) => done(null, { id: 1, name: '' }),
     })
-    const items = catalog.listItems({ count: 9 })
-    await items.next()
+    const hungUp = new AbortController()
+    let heard = false
+    const onHeaders = (): void => {
+      heard = true
+    }
+    const items = failure(catalog.listItems({ count: 9 }, { signal: hungUp.signal, onHeaders }).next())
+    await until(() => heard)
     expect(shedder.snapshot().inFlight).toBe(0)
     await catalog.getItem({ id: 1 })
-    await items.return?.()
+    hungUp.abort()
+    await items
   })
 
   test.each([
