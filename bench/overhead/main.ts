@@ -15,7 +15,7 @@ import { compareGrpc } from './grpc.ts'
 
 const sets = quick ? 2 : 4
 const rounds = quick ? 5 : 9
-const turnMs = quick ? 60 : 200
+const turnMs = quick ? 40 : 200
 /** Of load: short blocks and many of them, because the machine may be faster now and slower a second later. */
 const blocks = quick ? { rounds: 9, blockMs: 300 } : { rounds: 25, blockMs: 600 }
 
