@@ -4,50 +4,10 @@ import { all } from './all.ts'
 import { concurrency } from './concurrency.ts'
 import { fixedWindow } from './fixed-window.ts'
 import { joinKey, keyedBy, keyParts } from './keyed-by.ts'
-import type { Limiter } from './limiter.ts'
 import { pacer } from './pacer.ts'
-import { slidingLog } from './sliding-log.ts'
 import { tokenBucket } from './token-bucket.ts'
 
-const three = (): [Limiter, Limiter, Limiter] => [
-  tokenBucket({ ratePerSecond: 5, burst: 4, name: 'bucket' }),
-  keyedBy(slidingLog({ limit: 6, windowMs: 1000, name: 'log' }), key => key.slice(0, 1)),
-  keyedBy(fixedWindow({ limit: 8, windowMs: 1000, anchor: 'clock', name: 'window' }), () => ''),
-]
-
 describe('all', () => {
-  it('grants exactly what each of its limits would, charges all of them or none, and predicts exactly', () => {
-    const step = fc.record({
-      dt: fc.constantFrom(0, 0, 1, 50, 199, 200, 1000),
-      key: fc.constantFrom('a1', 'a2', 'b1'),
-      cost: fc.integer({ min: 1, max: 5 }),
-    })
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 60, size: 'max' }), steps => {
-        const together = all(...three())
-        const apart = three()
-        let now = 0
-        for (const { dt, key, cost } of steps) {
-          now += dt
-          const asked = apart.map(limiter => limiter.peek(key, cost, now))
-          const decision = together.take(key, cost, now)
-          expect(decision.allowed).toBe(asked.every(({ allowed }) => allowed))
-          expect(decision.retryAfterMs).toBe(Math.max(...asked.map(({ retryAfterMs }) => retryAfterMs)))
-          if (decision.allowed) for (const limiter of apart) limiter.take(key, cost, now)
-          const after = apart.map(limiter => limiter.peek(key, cost, now))
-          expect(decision.remaining).toBe(Math.min(...after.map(({ remaining }) => remaining)))
-          expect(decision.resetAfterMs).toBe(Math.max(...after.map(({ resetAfterMs }) => resetAfterMs)))
-          expect(decision.parts!.map(({ policy }) => policy)).toEqual(['bucket', 'log', 'window'])
-          if (!decision.allowed) {
-            const culprit = decision.parts!.find(({ policy }) => policy === decision.policy)!
-            expect(culprit.allowed).toBe(false)
-            expect(culprit.retryAfterMs).toBe(decision.retryAfterMs)
-          }
-        }
-      }),
-    )
-  })
-
   it('names the limit that refuses for longest, or else the one with the least left', () => {
     const limiter = all(
       fixedWindow({ limit: 2, windowMs: 1000, name: 'short' }),
