@@ -133,4 +133,76 @@ describe('pacer, whoever comes and stops waiting', () => {
       { numRuns: 60 },
     )
   })
+
+  it('lets each key go as a naive bucket would, whatever bursts, costs and other keys there are, and charges no denial', async () => {
+    interface Waiter {
+      readonly id: number
+      readonly cost: number
+    }
+    const arrival = fc.record({ key: fc.constantFrom('a', '__proto__'), cost: fc.nat(4) })
+    const step = fc.record({ dt: fc.nat(25), arrivals: fc.array(arrival, { maxLength: 3 }) })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(1, 4, 10),
+        fc.integer({ min: 1, max: 3 }),
+        fc.nat(60),
+        fc.array(step, { maxLength: 30, size: 'max' }),
+        async (interval, burst, maxWaitMs, steps) => {
+          const clock = manualClock()
+          const limiter = pacer({ ratePerSecond: 1000 / interval, burst, maxWaitMs, catchUpMs: 0, clock })
+          const start = clock.now()
+          const model = new Map(['a', '__proto__'].map(key => [key, { tat: 0, line: [] as Waiter[] }]))
+          const expected: string[] = []
+          const went: string[] = []
+          const tick = (now: number): void => {
+            for (const each of model.values()) {
+              for (let first = each.line[0]; first !== undefined; first = each.line[0]) {
+                const next = Math.max(each.tat, now) + first.cost * interval
+                if (next - now > burst * interval) break
+                each.tat = next
+                each.line.shift()
+                expected.push(`${first.id} at ${now}`)
+              }
+            }
+          }
+          let id = 0
+          const pass = async (): Promise<void> => {
+            await clock.advance(1)
+            tick(clock.now() - start)
+          }
+          for (const { dt, arrivals } of steps) {
+            for (let i = 0; i < dt; i++) await pass()
+            const now = clock.now() - start
+            for (const { key, cost } of arrivals) {
+              const mine = ++id
+              const each = model.get(key)!
+              const ahead = each.line.reduce((sum, waiter) => sum + waiter.cost, 0)
+              const wait = Math.max(each.tat, now) + (ahead + cost - burst) * interval - now
+              const denied = cost > burst || (cost > 0 && wait > maxWaitMs)
+              const answer = limiter.take(key, cost)
+              if (denied) {
+                expect(answer).toMatchObject({
+                  allowed: false,
+                  retryAfterMs: cost > burst ? Infinity : wait - maxWaitMs,
+                })
+                continue
+              }
+              if (cost > 0) each.line.push({ id: mine, cost })
+              tick(now)
+              if (answer instanceof Promise) answer.then(() => went.push(`${mine} at ${clock.now() - start}`))
+              else if (cost > 0) went.push(`${mine} at ${now}`)
+              const waiting = [...model.values()].reduce((sum, { line }) => sum + line.length, 0)
+              expect(limiter.snapshot().waiting).toBe(waiting)
+            }
+          }
+          for (let i = 0; i <= 60 + 4 * interval; i++) await pass()
+          const byId = (a: string, b: string): number => Number.parseInt(a, 10) - Number.parseInt(b, 10)
+          expect(went.sort(byId)).toEqual(expected.sort(byId))
+          expect(limiter.snapshot()).toMatchObject({ waiting: 0, lines: 0 })
+          expect(clock.armed).toBe(0)
+        },
+      ),
+      { numRuns: 40 },
+    )
+  })
 })

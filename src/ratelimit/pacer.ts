@@ -167,6 +167,7 @@ class Pacer implements RemoteLimiter<PacerOptions, PacerSnapshot> {
   charge(key: string, cost: number): void {
     checkKey(key)
     checkCost(cost)
+    if (cost === 0) return
     const { rule, scale } = this.settings
     const now = scale.read(this.clock.now())
     rule.add(this.table.cells, this.rowOf(key, now), Math.min(cost, 2 * rule.limit), now)

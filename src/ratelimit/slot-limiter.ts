@@ -148,6 +148,7 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
   charge(key: string, cost: number, now: number = this.clock.now()): void {
     checkKey(key)
     checkCost(cost)
+    if (cost === 0) return
     const { table, rule } = this
     const t = this.scale.read(now)
     const print = table.hash.of(key)

@@ -213,6 +213,12 @@ describe('state and cost', () => {
     expect(limiter.take('a', 1, 5_000).allowed).toBe(false)
   })
 
+  it.each(each)('begins no window by a charge of nothing: %s', (_, make) => {
+    const limiter = make(10)
+    limiter.charge('a', 0, 0)
+    expect(limiter.peek('a', 1, 0)).toMatchObject({ remaining: 10, resetAfterMs: 0 })
+  })
+
   it('ignores a refund of a window that has rolled over', () => {
     for (const name of ['fixedWindow', 'slidingWindow', 'slidingLog']) {
       const limiter = kinds[name]!(10)
