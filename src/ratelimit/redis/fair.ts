@@ -182,7 +182,7 @@ export class FairLimiter implements RedisLimiter {
     now: number,
   ): Decision {
     const { exact, limit } = this
-    const wait = share.waitMs(cost, rank, limit, now)
+    const wait = limit.capacity === 0 ? Infinity : share.waitMs(cost, rank, limit, now)
     const allowed = wait <= 0
     if (allowed && taking) {
       share.spend(cost)

@@ -7,12 +7,15 @@
  * is marked, and what looks marked is digested as well, so two different keys never become the same.
  */
 import { createHash } from 'node:crypto'
+import { checkKey } from '../checks.ts'
 
 // Half of a surrogate pair has no bytes of its own in Redis, so it is none of these.
 const PLAIN = /^[^{}:#\p{Cc}\p{Cs}][^{}:\p{Cc}\p{Cs}]{0,95}$/u
 
 /** `key` if it can stand in a Redis key as it is, otherwise 144 bits of its SHA-256. */
 export function encodeKey(key: string): string {
+  // A function that forgot somebody would otherwise give all of those one limit.
+  checkKey(key)
   if (PLAIN.test(key)) return key
   return `#${createHash('sha256').update(Buffer.from(key, 'utf16le')).digest('base64url').slice(0, 24)}`
 }
