@@ -264,3 +264,26 @@ describe('order', () => {
     )
   })
 })
+
+test('whoever matters more is told nothing worse at the same moment, as far as nobody is owed a floor', () => {
+  const worth = (verdict: string): number => (verdict === 'run' ? 2 : verdict === 'queued' ? 1 : 0)
+  fc.assert(
+    fc.property(
+      busy,
+      fc.constantFrom(1, 2, 3),
+      fc.constantFrom(1, 2),
+      fc.constantFrom(0, 10),
+      (steps, lesser, attempt, busyMs) => {
+        const verdict = (importance: number): string => {
+          const desk = new Desk()
+          desk.shedder.update({ floorRatio: Number.MIN_VALUE })
+          play(desk, steps)
+          const call = shedCall({ criticality: criticalities[importance]!, attempt })
+          return desk.shedder.offer(call, desk.now, busyMs)
+        }
+        expect(worth(verdict(lesser - 1))).toBeGreaterThanOrEqual(worth(verdict(lesser)))
+      },
+    ),
+    { numRuns: 200 },
+  )
+})

@@ -114,7 +114,7 @@ describe('who is turned away', () => {
       call.success(ms)
       shedder.learnCost(call, ms)
     }
-    for (let i = 0; i < 80; i++) shedder.offer(shedCall({ route: '/cheap' }), 1, 10)
+    for (let i = 0; i < 120; i++) shedder.offer(shedCall({ route: '/cheap' }), 1, 10)
     expect(shedder.offer(shedCall({ route: '/dear' }), 1, 10)).toBe('wait')
     expect(shedder.offer(shedCall({ route: '/cheap' }), 1, 10)).toBe('queued')
   })
@@ -185,6 +185,24 @@ describe('a queue that stands', () => {
     expect(shedder.snapshot().standing).toEqual([false, false, false, true])
   })
 })
+
+test.each([600_000, -600_000])(
+  'after a jump of the clock by %d ms an overload is found out as before',
+  jump => {
+    const shedder = adaptive()
+    const start = 1_000_000
+    press(shedder, start, 600, 0.5)
+    press(shedder, start + jump, 300, 0.5)
+    press(shedder, start + jump + 300, 200, 4)
+    expect(shedder.isOverloaded(start + jump + 500)).toBe(true)
+    expect(shedder.snapshot().queuedWorkMs).toBeLessThanOrEqual(22)
+    // Nor does it last once it has gone, whatever the clock does.
+    press(shedder, start, 500, 0.5)
+    const { refused } = shedder.snapshot()
+    press(shedder, start + 500, 1_000, 0.5)
+    expect(shedder.snapshot().refused).toEqual(refused)
+  },
+)
 
 describe('live settings', () => {
   test('switched off, those that wait are let go on and nobody else is seen', () => {

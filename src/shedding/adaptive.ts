@@ -11,7 +11,7 @@
  *   r    work that begins in each millisecond while calls wait (see `DrainRate`)
  *
  *   the queue stands   once a call has waited for more than 30 ms while a > r by 3 σ of the last 100 ms or 2 σ of
- *                      the last second; `a` of the class and of all that come before it
+ *                      the last second; `a` of the class and of all that come before it. Classes that matter less stand with it.
  *   until              a call finds nothing in its way, or the class has nothing waiting
  *
  *   while it does not  first come, first served. Nobody waits longer than `burstWaitMs`, or 12 times the grain of
@@ -49,7 +49,7 @@ const INLINE_MS = 5
 const GRAINS = 12
 const MAX_BURST_WAIT_MS = 200
 /** How many times its own cost a call wants in reserve to join a queue. */
-const RESERVE = 4
+const RESERVE = 3
 /** How many times as long as a call takes a rate must have been measured to be known. */
 const BASES = 3
 /** A loop that stands still more often than this is not standing still. */
@@ -122,13 +122,12 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     this.arrivals.add(call.importance, call.costMs, now)
     const { queue } = this
     if (queue.size === 0 && this.inFlight < this.knee.limit && busyMs < INLINE_MS) {
-      this.calm = true
-      for (const own of queue.classes) own.stands = false
+      if (!this.calm) this.calmDown()
       this.begin(call, now)
       return 'run'
     }
     if (queue.size >= this.settings.maxQueued) return this.refusal('full', now)
-    const { stands } = queue.classes[call.importance]!
+    const stands = queue.standsFor(call.importance)
     if (!stands && this.isTooMuch(call)) return this.refusal('wait', now)
     if (this.calm) {
       this.calm = false
@@ -143,8 +142,10 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     const { queue, rate, arrivals, settings } = this
     arrivals.tend(now)
     rate.measure(now)
-    this.burstWaitMs = Math.max(settings.burstWaitMs, Math.min(MAX_BURST_WAIT_MS, GRAINS * arrivals.grainMs))
+    const wantedMs = now - this.stalledAt < STALL_EVERY_MS ? MAX_BURST_WAIT_MS : GRAINS * arrivals.grainMs
+    this.burstWaitMs = Math.max(settings.burstWaitMs, Math.min(MAX_BURST_WAIT_MS, wantedMs))
     const known = rate.isKnown(BASES * this.knee.meanBaseMs, now)
+    let stands = false
     for (const [importance, own] of queue.classes.entries()) {
       const { oldestAt } = own
       if (oldestAt === Infinity) {
@@ -154,8 +155,9 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
       if (!own.stands && known && now - oldestAt > LONG_WAIT_MS) {
         own.stands = arrivals.exceed(importance, rate.perMs)
       }
+      stands ||= own.stands
       // A standing queue is cut short as calls join it. Left over are those that more important ones came before.
-      const allowedMs = own.stands ? 2 * settings.standingWaitMs : this.burstWaitMs
+      const allowedMs = stands ? 2 * settings.standingWaitMs : this.burstWaitMs
       this.expire(own, now - allowedMs, now)
     }
   }
@@ -199,7 +201,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
   stalled(now: number): void {
     if (now - this.stalledAt < STALL_EVERY_MS) return
     this.stalledAt = now
-    this.knee.restart(now)
+    this.knee.stalled(now)
     this.rate.restart(now)
   }
 
@@ -261,6 +263,13 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     this.rate.reset()
     this.calm = true
     this.stalledAt = -Infinity
+  }
+
+  /** A call finds nothing in its way. */
+  private calmDown(): void {
+    this.calm = true
+    this.arrivals.forget(this.rate.perMs)
+    for (const own of this.queue.classes) own.stands = false
   }
 
   private begin(call: ShedCall, now: number): void {

@@ -57,6 +57,17 @@ export class Arrivals {
     return fast.workPerMs > rate && (fast.exceeds(rate, FAST_SIGMAS) || slow.exceeds(rate, SLOW_SIGMAS))
   }
 
+  /**
+   * A queue has gone. Over a second an overload is remembered for longer than it takes to recover from it, and the
+   * next burst would be taken for its return.
+   */
+  forget(rate: number): void {
+    for (const { fast, slow } of this.upwards) {
+      fast.forget(rate, FAST_SIGMAS)
+      slow.forget(rate, SLOW_SIGMAS)
+    }
+  }
+
   reset(): void {
     this.foldedAt = Number.NaN
     for (const { fast, slow } of this.upwards) {

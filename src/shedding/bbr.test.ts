@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { Use } from '../internal/use.ts'
 import { bbr, bbrLimit } from './bbr.ts'
 import { type ShedCall, shedCall } from './call.ts'
 
@@ -166,6 +167,57 @@ describe('traps of the original', () => {
     use = 0
     expect(burst(shedder, now + 900, 50, 20)).toBeLessThan(50)
     expect(burst(shedder, now + 2_500, 50, 20)).toBe(50)
+  })
+})
+
+describe('readings', () => {
+  test('of the half of a processor that a container leaves, half a processor is all', () => {
+    let usedMs = 0
+    const quota = new Use(() => usedMs, 0.5, 100, 1_000)
+    const whole = new Use(() => usedMs, 1, 100, 1_000)
+    const limited = bbr({ cpu: now => quota.read(now), loop: () => 0 })
+    const misread = bbr({ cpu: now => whole.read(now), loop: () => 0 })
+    for (let now = 0; now < 5_000; now += 100) {
+      usedMs += 50
+      serve(limited, now, 1, 10, 20)
+      serve(misread, now, 1, 10, 20)
+    }
+    expect(limited.snapshot().cpu).toBeGreaterThan(0.95)
+    expect(burst(limited, 5_050, 200)).toBeLessThan(10)
+    // Over the whole machine it looks half idle.
+    expect(burst(misread, 5_050, 200)).toBe(200)
+  })
+
+  test('full use is noticed within two seconds, not after sixteen', () => {
+    let usedMs = 0
+    const use = new Use(() => usedMs, 1, 100, 1_000)
+    const shedder = bbr({ cpu: now => use.read(now), loop: () => 0 })
+    for (let now = 0; now < 2_000; now += 100) {
+      serve(shedder, now, 1, 10, 20)
+      usedMs += 100
+    }
+    expect(burst(shedder, 2_050, 200)).toBeLessThan(10)
+  })
+
+  test('a process that has gone idle is not taken to be as busy as it last was', () => {
+    let usedMs = 0
+    const use = new Use(() => usedMs, 1, 100, 1_000)
+    const shedder = bbr({ cpu: now => use.read(now), loop: () => 0, coolDownMs: 0 })
+    for (let now = 0; now < 5_000; now += 100) {
+      serve(shedder, now, 1, 10, 20)
+      usedMs += 100
+    }
+    expect(burst(shedder, 5_050, 200)).toBeLessThan(10)
+    expect(burst(shedder, 20_000, 200)).toBe(200)
+  })
+
+  test('a clock that has gone far back does not leave the cool-down on for ever', () => {
+    let use = 1
+    const shedder = bbr({ cpu: () => use, loop: () => 0 })
+    serve(shedder, 600_000, 20, 10, 20)
+    expect(burst(shedder, 602_050, 200)).toBeLessThan(10)
+    use = 0
+    expect(burst(shedder, 5_000, 200)).toBe(200)
   })
 })
 

@@ -120,7 +120,8 @@ class BbrLaw implements Law<BbrOptions, State> {
       this.bucket = bucket
       this.learn(pressed, now)
     }
-    return pressed || now - this.lastRefusal <= coolDownMs
+    const since = now - this.lastRefusal
+    return pressed || (since >= 0 && since <= coolDownMs)
   }
 
   refused(now: number): void {

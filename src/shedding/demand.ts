@@ -27,8 +27,16 @@ export class Demand {
 
   /** Whether more than `rate` arrives, by so many standard deviations. */
   exceeds(rate: number, sigmas: number): boolean {
-    const over = this.workPerMs - rate
-    return over > 0 && over * over > (sigmas * sigmas * this.squaresPerMs) / (2 * this.tauMs)
+    return this.workPerMs > rate + sigmas * this.deviation
+  }
+
+  /** Whatever came before has been dealt with: what comes from now on decides whether it exceeds `rate`. */
+  forget(rate: number, sigmas: number): void {
+    this.workPerMs = Math.min(this.workPerMs, rate + sigmas * this.deviation)
+  }
+
+  private get deviation(): number {
+    return Math.sqrt(this.squaresPerMs / (2 * this.tauMs))
   }
 
   /** The mean cost of a millisecond of work: what an observer who comes at random finds in progress. */

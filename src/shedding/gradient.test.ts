@@ -28,6 +28,76 @@ test('moves as published', () => {
   )
 })
 
+/**
+ * Gradient2Limit._update with its ExpAvgMeasurement(600, 10), in its own words, but for what is mended: no growth by
+ * the queue unless the gradient is 1.
+ */
+class Published {
+  estimatedLimit = 20
+  value = 0
+  sum = 0
+  count = 0
+
+  update(rtt: number, inflight: number): number {
+    if (this.count < 10) {
+      this.count++
+      this.sum += rtt
+      this.value = this.sum / this.count
+    } else {
+      const factor = 2 / (600 + 1)
+      this.value = this.value * (1 - factor) + rtt * factor
+    }
+    const longRtt = this.value
+    if (longRtt / rtt > 2) this.value *= 0.95
+    if (inflight < this.estimatedLimit / 2) return Math.trunc(this.estimatedLimit)
+    const gradient = Math.max(0.5, Math.min(1.0, (1.5 * longRtt) / rtt))
+    const queueSize = gradient === 1 ? 4 : 0
+    const newLimit = this.estimatedLimit * (1 - 0.2) + (this.estimatedLimit * gradient + queueSize) * 0.2
+    this.estimatedLimit = Math.max(4, Math.min(200, newLimit))
+    return Math.trunc(this.estimatedLimit)
+  }
+}
+
+test('window after window the limit is that of the published law', () => {
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.record({ ms: fc.integer({ min: 1, max: 90 }), inFlight: fc.integer({ min: 1, max: 120 }) }),
+        {
+          minLength: 1,
+          maxLength: 80,
+        },
+      ),
+      windows => {
+        const model = new Published()
+        const shedder = gradient({ windowMs: 0.5, minSamples: 1 })
+        const serve = (at: number, ms: number, inFlight: number): void => {
+          const call = shedCall()
+          shedder.offer(call, at - ms)
+          call.inFlight = inFlight
+          call.success(at)
+        }
+        // The first call opens the first window; from then on each call ends one.
+        serve(1_000, windows[0]!.ms, 1)
+        for (const [i, { ms, inFlight }] of windows.entries()) {
+          serve(1_001 + i, ms, inFlight)
+          expect(shedder.snapshot().limit).toBe(model.update(ms, inFlight))
+        }
+        expect(shedder.snapshot().longMs).toBeCloseTo(model.value, 9)
+      },
+    ),
+    { numRuns: 200 },
+  )
+})
+
+test('a clock that has gone far back does not keep a window open for ever', () => {
+  const shedder = gradient({ initialLimit: 20 })
+  for (let s = 600; s < 605; s++) second(shedder, s * 1_000, 10, 30)
+  const { limit } = shedder.snapshot()
+  for (let s = 0; s < 10; s++) second(shedder, s * 1_000, 10, 60)
+  expect(shedder.snapshot().limit).toBeGreaterThan(limit)
+})
+
 /** Keeps `inFlight` calls of `ms` going for a second at a time. */
 function second(
   shedder: ReturnType<typeof gradient>,

@@ -88,6 +88,7 @@ class GradientLaw implements Law<GradientOptions, State> {
   private settings: Settings
   private longMs: number
   private windows: number
+  private warmUpMs: number
   private windowEnd: number
   private count: number
   private sumMs: number
@@ -99,6 +100,7 @@ class GradientLaw implements Law<GradientOptions, State> {
     this.exact = this.settings.initialLimit
     this.longMs = 0
     this.windows = 0
+    this.warmUpMs = 0
     this.windowEnd = Number.NaN
     this.count = 0
     this.sumMs = 0
@@ -112,7 +114,8 @@ class GradientLaw implements Law<GradientOptions, State> {
 
   sample(ms: number, inFlight: number, result: Result, now: number): void {
     if (result === 'ignore') return
-    if (Number.isNaN(this.windowEnd)) this.windowEnd = now + this.settings.windowMs
+    // The first window, or a clock that has gone back.
+    if (!(now >= this.windowEnd - this.settings.windowMs)) this.windowEnd = now + this.settings.windowMs
     if (inFlight > this.most) this.most = inFlight
     if (result === 'dropped') this.lost = true
     else {
@@ -142,6 +145,7 @@ class GradientLaw implements Law<GradientOptions, State> {
     this.exact = this.settings.initialLimit
     this.longMs = 0
     this.windows = 0
+    this.warmUpMs = 0
     this.windowEnd = Number.NaN
     this.count = 0
     this.sumMs = 0
@@ -151,8 +155,10 @@ class GradientLaw implements Law<GradientOptions, State> {
 
   private learn(shortMs: number): void {
     this.windows++
-    const weight = this.windows <= WARM_UP ? 1 / this.windows : 2 / (LONG_WINDOWS + 1)
-    this.longMs += weight * (shortMs - this.longMs)
+    if (this.windows <= WARM_UP) {
+      this.warmUpMs += shortMs
+      this.longMs = this.warmUpMs / this.windows
+    } else this.longMs += (2 / (LONG_WINDOWS + 1)) * (shortMs - this.longMs)
     if (this.longMs > 2 * shortMs) this.longMs *= 0.95
     if (this.most < this.exact / 2 || this.lost) return
     const { settings } = this

@@ -123,7 +123,7 @@ test('a limit that was spoilt by a stall is not cut for it', () => {
   pool.serve(2_000, 15, () => 20)
   const { limit } = pool.knee
   pool.now += 500
-  pool.knee.restart(pool.now)
+  pool.knee.stalled(pool.now)
   pool.serve(60, 15, () => 20)
   expect(pool.knee.limit).toBe(limit)
 })

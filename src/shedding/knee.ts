@@ -54,6 +54,9 @@ const FEW_CALLS = 10
 /** Calls that take longer than those behind them may wait: the limit grows on older evidence, twice a call. */
 const LONG_CALL_MS = 100
 
+/** After a pause all that came meanwhile begins at once: for so long it is no wonder that calls queue further in. */
+const AFTER_STALL_MS = 250
+
 /** Why the limit is what it is. */
 export type KneeReason = 'unknown' | 'headroom' | 'growing' | 'full' | 'queueing' | 'slower'
 
@@ -98,6 +101,7 @@ export class Knee {
   private beforeBaseMs: number
   private beforeLasted: number
   private start: number
+  private stalledAt: number
   private readonly all: Times
   private readonly fresh: Times
   /** The most calls in flight since the limit was last found right, and how slow they were. */
@@ -119,6 +123,7 @@ export class Knee {
     this.beforeBaseMs = 0
     this.beforeLasted = 0
     this.start = Number.NaN
+    this.stalledAt = -Infinity
     this.mostInFlight = 0
     this.mostRatio = 1
   }
@@ -151,8 +156,14 @@ export class Knee {
     this.restart(now)
   }
 
-  /** Begins a new window: with the next one, or because what was measured in this one has been spoilt. */
-  restart(now: number): void {
+  /** The loop has stood still until now: what was measured has been spoilt. */
+  stalled(now: number): void {
+    this.stalledAt = now
+    this.restart(now)
+  }
+
+  /** Begins a new window. */
+  private restart(now: number): void {
     this.start = now
     this.reached = false
     this.all.clear()
@@ -169,6 +180,7 @@ export class Knee {
     this.meanBaseMs = 0
     this.beforeBaseMs = 0
     this.beforeLasted = 0
+    this.stalledAt = -Infinity
     this.restart(Number.NaN)
   }
 
@@ -191,8 +203,9 @@ export class Knee {
     this.beforeLasted = lasted
     this.meanBaseMs = fresh.baseMs / fresh.calls
     this.peak = Math.max(needed, this.peak * (1 - Math.min(1, lasted / PEAK_MS)))
+    const since = this.start + lasted - this.stalledAt
     if (this.reached) this.adjust(ratio, inFlight, needed, lasted)
-    else this.watch(ratio, inFlight)
+    else if (ratio <= SUSPICIOUS || since < 0 || since >= AFTER_STALL_MS) this.watch(ratio, inFlight)
     for (const route of this.routes.all()) route.closeWindow(lasted, this.reached)
   }
 

@@ -16,7 +16,7 @@ import { Heap } from '../internal/heap.ts'
 import type { ShedCall } from './call.ts'
 
 /** How far a quiet tenant may run ahead of a busy one, in milliseconds of work. */
-const CREDIT_MS = 50
+const CREDIT_MS = 200
 /** Tenants remembered. Beyond it those with nothing waiting are forgotten, and their credit is like new. */
 const MAX_FLOWS = 1_024
 
@@ -106,7 +106,7 @@ export class Lane {
     this.size++
   }
 
-  /** The call whose turn it is. `newestFirst` goes for the tenants that wait for their share or more. */
+  /** The call whose turn it is. `newestFirst` goes for the tenants that have had their share: the others keep up. */
   peek(newestFirst: boolean): ShedCall | undefined {
     return this.turn(newestFirst)?.call
   }
@@ -163,8 +163,8 @@ export class Lane {
   private turn(newestFirst: boolean): Waiting | undefined {
     for (let flow = this.order.peek(); flow !== undefined; flow = this.order.peek()) {
       if (flow.newest !== undefined) {
-        const busy = flow.workMs * this.active >= this.workMs
-        return newestFirst && busy ? flow.newest : flow.oldest
+        const served = this.active === 1 || flow.tag >= this.virtual
+        return newestFirst && served ? flow.newest : flow.oldest
       }
       this.order.pop()
       flow.held = false

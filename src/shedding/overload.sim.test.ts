@@ -44,6 +44,46 @@ describe.each(handlerNames)('%s', name => {
     expect(after[1]).toBe(1)
   })
 
+  test('three tenths of a second after a step it is there, and half a second after that has gone it is over', () => {
+    const handler = handlers[name]
+    for (const load of [2, 4, 8]) {
+      const report = simulate({
+        handler,
+        loads: [
+          [0.5, 2],
+          [load, 0.3],
+          [load, 1],
+          [0.5, 0.5],
+          [0.5, 2],
+        ],
+        shedder: adaptive(),
+      })
+      const [, , there, , over] = report.phases
+      expect(there!.good / handler.capacity).toBeGreaterThan(0.8 * possible(name, load))
+      expect(over!.refused).toBe(0)
+      expect(quantile(over!.latencies, 0.99)).toBeLessThan(name === 'costMix' ? 100 : 60)
+    }
+  })
+
+  test('with refusals as cheap as they are measured, 0.95 of the capacity is left at four times', () => {
+    const own = handlers[name]
+    // 10 µs for reading and refusing, and the same for reading and answering.
+    const handler = { ...own, capacity: name === 'pool' ? 1_000 : 1_000 / (1_000 / own.capacity - 0.01) }
+    for (const load of [2, 4]) {
+      const report = simulate({
+        handler,
+        loads: [
+          [0.5, 1],
+          [load, 4],
+        ],
+        shedder: adaptive(),
+        readMs: 0.006,
+        writeMs: 0.004,
+      })
+      expect(figures(report.phases[1]!, handler, 4).goodput).toBeGreaterThanOrEqual(0.95)
+    }
+  })
+
   test('at 0.9 of its capacity hardly anybody is refused', () => {
     const handler = handlers[name]
     const report = simulate({ handler, loads: [[0.9, 25]], shedder: adaptive() })

@@ -113,6 +113,12 @@ export class RunQueue {
     return oldestAt
   }
 
+  /** Whether the queue of a class, or of one that matters more, stands: then this one cannot hope for more than its floor. */
+  standsFor(importance: number): boolean {
+    for (let k = 0; k <= importance; k++) if (this.classes[k]!.stands) return true
+    return false
+  }
+
   push(call: ShedCall): void {
     this.classes[call.importance]!.push(call)
     this.size++
@@ -147,8 +153,8 @@ export class RunQueue {
     for (let k = 0; k < call.importance; k++) before += this.classes[k]!.workMs
     const own = this.classes[call.importance]!
     const inOwn = call.again ? own.workMs : own.first.workMs
-    // However much more important calls wait, the class goes on at the pace of its floor.
-    return Math.min(before + inOwn, inOwn / this.floorRatio)
+    // However much more important calls wait, the class has what it is owed and goes on at the pace of its floor.
+    return Math.min(before + inOwn, Math.max(inOwn, (inOwn - own.owedMs) / this.floorRatio))
   }
 
   /** Removes whoever would be served last in the lane of `call`. */

@@ -243,7 +243,8 @@ describe('in the line of a shedder with a queue', () => {
     const { loop, call, context, shedder } = busy()
     const answer = call('late', context)
     const caught = expect(answer).rejects.toMatchObject({ reason: 'shed', detail: 'expired' })
-    loop.burn(150)
+    // Nobody is refused for a pause alone.
+    loop.burn(220)
     loop.run(loop.now() + 1)
     await caught
     expect(shedder.snapshot().refused.expired).toBe(1)

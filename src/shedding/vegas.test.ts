@@ -46,6 +46,67 @@ test('moves as published', () => {
   )
 })
 
+/** VegasLimit._update, in its own words, but for what is mended: a probe takes the shortest time since the last one. */
+class Published {
+  estimatedLimit = 20
+  noload = 0
+  shortest = Infinity
+  probeCount = 0
+
+  update(rtt: number, inflight: number, didDrop: boolean): number {
+    if (!didDrop) {
+      this.shortest = Math.min(this.shortest, rtt)
+      this.probeCount++
+      if (0.75 * 2 * this.estimatedLimit <= this.probeCount) {
+        this.probeCount = 0
+        this.noload = this.shortest
+        this.shortest = Infinity
+        return Math.trunc(this.estimatedLimit)
+      }
+      if (this.noload === 0 || rtt < this.noload) {
+        this.noload = rtt
+        return Math.trunc(this.estimatedLimit)
+      }
+    }
+    const limit = published(this.estimatedLimit, this.noload, rtt, inflight, didDrop)
+    this.estimatedLimit = Math.max(1, Math.min(1_000, limit))
+    return Math.trunc(this.estimatedLimit)
+  }
+}
+
+test('call after call the limit is that of the published law', () => {
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.record({
+          ms: fc.integer({ min: 1, max: 60 }),
+          inFlight: fc.integer({ min: 1, max: 60 }),
+          how: fc.constantFrom(
+            'success' as const,
+            'success' as const,
+            'success' as const,
+            'dropped' as const,
+          ),
+        }),
+        { maxLength: 200 },
+      ),
+      calls => {
+        const model = new Published()
+        const shedder = vegas({ probeMultiplier: 2, random: () => 0.5 })
+        for (const [i, { ms, inFlight, how }] of calls.entries()) {
+          const call = shedCall()
+          shedder.offer(call, 1_000 + i)
+          call.inFlight = inFlight
+          call[how](1_000 + i + ms)
+          expect(shedder.snapshot().limit).toBe(model.update(ms, inFlight, how === 'dropped'))
+        }
+        expect(shedder.snapshot().baseMs).toBe(model.noload)
+      },
+    ),
+    { numRuns: 300 },
+  )
+})
+
 function busy(ms: number, at: number, shedder: ReturnType<typeof vegas>): void {
   const calls = Array.from({ length: 10 }, () => shedCall())
   for (const call of calls) shedder.offer(call, at)
