@@ -37,6 +37,7 @@ import { DrainRate } from './drain-rate.ts'
 import type { Host } from './host.ts'
 import { Knee } from './knee.ts'
 import { modeOption } from './options.ts'
+import { Patience } from './patience.ts'
 import { RouteBook } from './route-book.ts'
 import { type ClassQueue, RunQueue } from './run-queue.ts'
 import type { Mode, Refusal, Result, Shedder, Verdict } from './shedder.ts'
@@ -46,14 +47,10 @@ import { Tally } from './tally.ts'
 const LONG_WAIT_MS = 30
 /** A loop that has been busy for longer lets nothing more begin before it has polled. */
 const INLINE_MS = 5
-const GRAINS = 12
-const MAX_BURST_WAIT_MS = 200
 /** How many times its own cost a call wants in reserve to join a queue. */
 const RESERVE = 3
 /** How many times as long as a call takes a rate must have been measured to be known. */
 const BASES = 3
-/** A loop that stands still more often than this is not standing still. */
-const STALL_EVERY_MS = 1_000
 
 /**
  * The shedder for everything whose handlers are not all of one known kind. `shed` and the intakes of the transports
@@ -77,10 +74,9 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
   private readonly arrivals: Arrivals
   private readonly rate: DrainRate
   private inFlight: number
-  private burstWaitMs: number
+  private readonly patience: Patience
   /** Whether the last call found nothing in its way. */
   private calm: boolean
-  private stalledAt: number
 
   constructor(options: AdaptiveOptions) {
     knownOptions('adaptive', options, ['name', ...adaptiveKnown])
@@ -96,9 +92,8 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     this.arrivals = new Arrivals()
     this.rate = new DrainRate()
     this.inFlight = 0
-    this.burstWaitMs = this.settings.burstWaitMs
+    this.patience = new Patience(this.settings.burstWaitMs)
     this.calm = true
-    this.stalledAt = -Infinity
   }
 
   /** How many calls wait. */
@@ -139,11 +134,10 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
 
   /** Before calls that wait are let go on: judges the queue, and refuses those that have waited too long. */
   tend(now: number): void {
-    const { queue, rate, arrivals, settings } = this
+    const { queue, rate, arrivals, patience, settings } = this
     arrivals.tend(now)
     rate.measure(now)
-    const wantedMs = now - this.stalledAt < STALL_EVERY_MS ? MAX_BURST_WAIT_MS : GRAINS * arrivals.grainMs
-    this.burstWaitMs = Math.max(settings.burstWaitMs, Math.min(MAX_BURST_WAIT_MS, wantedMs))
+    patience.tend(settings.burstWaitMs, arrivals.grainMs, now)
     const known = rate.isKnown(BASES * this.knee.meanBaseMs, now)
     let stands = false
     for (const [importance, own] of queue.classes.entries()) {
@@ -157,7 +151,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
       }
       stands ||= own.stands
       // A standing queue is cut short as calls join it. Left over are those that more important ones came before.
-      const allowedMs = stands ? 2 * settings.standingWaitMs : this.burstWaitMs
+      const allowedMs = stands ? 2 * settings.standingWaitMs : patience.waitMs
       this.expire(own, now - allowedMs, now)
     }
   }
@@ -199,8 +193,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
 
   /** The loop has stood still until now, so that what was being measured says nothing. */
   stalled(now: number): void {
-    if (now - this.stalledAt < STALL_EVERY_MS) return
-    this.stalledAt = now
+    if (!this.patience.stalled(now)) return
     this.knee.stalled(now)
     this.rate.restart(now)
   }
@@ -219,7 +212,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     if (refused > 0) return 0.5 + 0.5 * refused
     if (this.queue.size === 0) return 0
     const waitMs = Math.max(0, now - this.queue.oldestAt)
-    return Math.min(0.5, (0.5 * waitMs) / this.burstWaitMs)
+    return Math.min(0.5, (0.5 * waitMs) / this.patience.waitMs)
   }
 
   isOverloaded(now: number): boolean {
@@ -262,7 +255,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     this.arrivals.reset()
     this.rate.reset()
     this.calm = true
-    this.stalledAt = -Infinity
+    this.patience.reset()
   }
 
   /** A call finds nothing in its way. */
@@ -283,7 +276,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
   private isTooMuch(call: ShedCall): boolean {
     // What the limit holds back is not work for the loop: how long that takes is learnt by waiting.
     if (this.inFlight >= this.knee.limit) return false
-    return this.queue.workBefore(call) + RESERVE * call.costMs > this.burstWaitMs
+    return this.queue.workBefore(call) + RESERVE * call.costMs > this.patience.waitMs
   }
 
   /** Refuses those in the call's lane that would be served too late; true when the call itself is among them. */
