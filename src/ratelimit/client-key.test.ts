@@ -48,6 +48,21 @@ describe('clientKey of a connection', () => {
     expect(keyOf('::ffff:192.0.2.7')).not.toBe(keyOf('::ffff:192.0.2.8'))
   })
 
+  it('counts a caller behind NAT64 or 6to4 by his IPv4 address, and does not put all of them into one bucket', () => {
+    for (const text of [
+      '64:ff9b::192.0.2.7',
+      '64:FF9B:0::c000:207',
+      '[64:ff9b::c000:207]:443',
+      '2002:c000:207::1',
+    ]) {
+      expect(keyOf(text)).toBe('192.0.2.7')
+    }
+    expect(keyOf('64:ff9b::192.0.2.7')).not.toBe(keyOf('64:ff9b::192.0.2.8'))
+    // What only looks like it is a network of its own.
+    expect(keyOf('64:ff9b:1::c000:207')).toBe('64:ff9b:1:0:0:0:0:0/56')
+    expect(keyOf('10.0.0.1', '64:ff9b::192.0.2.7', { proxies: 1 })).toBe('192.0.2.7')
+  })
+
   it('gives one caller’s network one key, as wide as it is told', () => {
     expect(keyOf('2001:db8:0:1:a::')).toBe(keyOf('2001:db8:0:2:b::'))
     expect(keyOf('2001:db8:0:1:a::')).not.toBe(keyOf('2001:db8:0:100::'))

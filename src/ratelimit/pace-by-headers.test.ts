@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { createContext, openContext } from '../core/context.ts'
 import { isRejection, Rejection } from '../core/rejection.ts'
 import { manualClock } from '../testing/manual-clock.ts'
@@ -154,6 +154,23 @@ describe('paceByHeaders', () => {
       const call = paceByHeaders({ maxWaitMs: 0 })(async () => answer)
       for (let i = 0; i < 3; i++) expect(await call(undefined, context)).toBe(answer)
     }
+  })
+
+  it('loses no answer, and leaves no rejection to nobody, when its fields cannot be read', async () => {
+    const { context } = make(tokenBucket({ ratePerSecond: 1 }))
+    const unhandled = vi.fn()
+    process.on('unhandledRejection', unhandled)
+    const fields = () => {
+      throw new Error('no fields')
+    }
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    const call = paceByHeaders({ fields, maxWaitMs: 0 })(async () => 'answer')
+    for (let i = 0; i < 3; i++) expect(await call(undefined, context)).toBe('answer')
+    await new Promise(resolve => setImmediate(resolve))
+    process.off('unhandledRejection', unhandled)
+    expect(unhandled).not.toHaveBeenCalled()
+    expect(warned).toHaveBeenCalledOnce()
+    warned.mockRestore()
   })
 
   it('reads fields in the way that it is told', async () => {

@@ -18,6 +18,7 @@ import type { Context } from '../core/context.ts'
 import type { Handler, Protection } from '../core/handler.ts'
 import { functionOption, knownOptions, nameOption, numberOption } from '../core/options.ts'
 import { isRejection, Rejection } from '../core/rejection.ts'
+import { warn } from '../core/warn.ts'
 import { callAfter } from '../internal/call-after.ts'
 import { type ReadField, retryAfterIn, serverLimits } from './header-parse.ts'
 import { Pace } from './pace.ts'
@@ -63,8 +64,7 @@ export function paceByHeaders<Req = unknown, Res = unknown>(
       answer.then(
         response => {
           pace.inFlight--
-          const read = fieldsOf(response)
-          pace.learn(serverLimits(read), retryAfterIn(read))
+          learn(pace, () => fieldsOf(response))
         },
         error => {
           pace.inFlight--
@@ -133,6 +133,20 @@ function start<Req, Res>(next: Handler<Req, Res>, request: Req, context: Context
     return next(request, context)
   } catch (error) {
     return Promise.reject(error)
+  }
+}
+
+/** An answer whose fields cannot be read says nothing; whoever asked has it all the same. */
+function learn(pace: Pace, fields: () => ReadField): void {
+  try {
+    const read = fields()
+    pace.learn(serverLimits(read), retryAfterIn(read))
+  } catch (error) {
+    const got = error instanceof Error ? 'an error' : typeof error
+    warn(
+      'SPILLWAY_PACE_FIELDS',
+      `Expected \`fields\` of paceByHeaders to read an answer, but it threw ${got}`,
+    )
   }
 }
 

@@ -45,6 +45,18 @@ describe('a refusal', () => {
     expect(decodeRetryInfo(metadata.get('grpc-status-details-bin')[0] as Buffer)).toBe(1501)
   })
 
+  test('of a rate limit is RESOURCE_EXHAUSTED with RetryInfo and a pushback, never shorter than the wait', () => {
+    for (const waitMs of [0.2, 1, 999.001, 60_000]) {
+      const { code, metadata } = statusOf(reject('rate-limited', 'later', waitMs), false)
+      expect(code).toBe(status.RESOURCE_EXHAUSTED)
+      expect(metadata.get('grpc-retry-pushback-ms')).toEqual([String(Math.ceil(waitMs))])
+      expect(decodeRetryInfo(metadata.get('grpc-status-details-bin')[0] as Buffer)).toBe(Math.ceil(waitMs))
+    }
+    const never = statusOf(reject('rate-limited', 'never'), false)
+    expect(never.code).toBe(status.RESOURCE_EXHAUSTED)
+    expect(never.metadata.get('grpc-retry-pushback-ms')).toEqual(['-1'])
+  })
+
   test('asks for no wait that fits into no timer', () => {
     const { metadata } = statusOf(reject('rate-limited', 'later', Infinity))
     expect(metadata.get('grpc-retry-pushback-ms')).toEqual([String(2 ** 31 - 1)])
