@@ -17,7 +17,11 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 
 /** Starts a file of the bench in a process of its own. It ends with this process, however this one ends. */
 export function start(file: URL, args: readonly string[] = [], nodeFlags: readonly string[] = []): Child {
-  const child = fork(fileURLToPath(file), args, { execArgv: [...process.execArgv, ...nodeFlags] })
+  const child = fork(fileURLToPath(file), args, {
+    execArgv: [...process.execArgv, ...nodeFlags],
+    // As JSON, what is not a number would become nothing.
+    serialization: 'advanced',
+  })
   running.add(child)
   const ended = new Promise<void>(resolve => {
     child.once('exit', () => {

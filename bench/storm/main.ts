@@ -5,10 +5,11 @@
  * three attempts: how many calls reach the last one for each call to the first. Then the client throttle through an
  * outage of a minute, in counted time, beside the formula that it comes from.
  */
+import { dice } from '../lib/dice.ts'
 import { finish, progress, quick, table } from '../lib/report.ts'
 import { type Figure, figure } from '../lib/stats.ts'
 import type { Manner } from './hop.ts'
-import { dice, literal, type Outcome, ours, play, type Throttling } from './outage.ts'
+import { literal, type Outcome, ours, play, type Throttling } from './outage.ts'
 import { type Reached, startServices } from './services.ts'
 
 const rounds = quick ? 3 : 5

@@ -1,0 +1,41 @@
+/** Whether the clients of the bench see what others see: autocannon, and wrk where it is installed, at low load. */
+import { spawnSync } from 'node:child_process'
+import autocannon from 'autocannon'
+import { quick } from '../lib/report.ts'
+import { closedLoad, kindsOf, openPoint, startServer } from './rig.ts'
+
+export interface CheckOutcome {
+  /** The median time of a request of 2 ms, one at a time, as each sees it. */
+  readonly oursMs: number
+  readonly autocannonMs: number
+  /** NaN where there is no wrk. */
+  readonly wrkMs: number
+  /** The same from the open loop, at a tenth of what the server can do. */
+  readonly openLoopMs: number
+}
+
+export async function checkClients(): Promise<CheckOutcome> {
+  const seconds = quick ? 1 : 2
+  const spec = { subject: 'none', handler: 'cpu' } as const
+  const server = await startServer('./server.ts', spec)
+  const load = { port: server.port, kinds: kindsOf('cpu'), connections: 1 }
+  await closedLoad({ ...load, seconds: 0.2 })
+  const ours = await closedLoad({ ...load, seconds: seconds / 2 })
+  const url = `http://127.0.0.1:${server.port}/`
+  const theirs = await autocannon({ url, connections: 1, duration: seconds })
+  const wrk = spawnSync('wrk', ['-t1', '-c1', `-d${seconds}s`, '--latency', url], { encoding: 'utf8' })
+  await server.child.stop()
+  const { phases } = await openPoint(spec, { phases: [{ ratePerSecond: 40, seconds: 2 * seconds }] })
+  return {
+    oursMs: ours.p50Ms,
+    // It counts whole milliseconds, but not in the mean.
+    autocannonMs: theirs.latency.average,
+    wrkMs: wrk.status === 0 ? milliseconds(/50%\s+([\d.]+)(us|ms|s)/.exec(wrk.stdout)) : Number.NaN,
+    openLoopMs: phases[0]!.p50Ms,
+  }
+}
+
+function milliseconds(match: RegExpExecArray | null): number {
+  if (match === null) return Number.NaN
+  return Number(match[1]) * { us: 0.001, ms: 1, s: 1_000 }[match[2] as 'us' | 'ms' | 's']
+}

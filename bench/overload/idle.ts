@@ -1,0 +1,89 @@
+/**
+ * What a request costs more behind `shedServer` when nothing is going on: `idle.ts <rounds> <seconds>`. One request at
+ * a time is handed to two servers in turn, the bare one and the protected one, without any network in between; and
+ * over the network the turns of the event loop are counted.
+ */
+import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
+import { type AddressInfo, Socket } from 'node:net'
+import { performance } from 'node:perf_hooks'
+import { shedServer } from 'spillway/http'
+import { adaptive } from 'spillway/shedding'
+import { answer } from '../lib/child.ts'
+import { Connection, requestBytes } from './connection.ts'
+import { answerOk } from './handlers.ts'
+
+const rounds = Number(process.argv[2])
+const blockMs = Number(process.argv[3]) * 500
+const bare = createServer((_request, response) => answerOk(response))
+const ours = shedServer(
+  createServer((_request, response) => answerOk(response)),
+  adaptive(),
+)
+
+const rawHeaders = [
+  'host',
+  '127.0.0.1',
+  'user-agent',
+  'spillway-bench',
+  'accept',
+  '*/*',
+  'accept-encoding',
+  'gzip',
+]
+
+/** Hands over a request that has been read, and throws the answer away. */
+function hand(server: Server, socket: Socket): void {
+  const request = new IncomingMessage(socket)
+  request.method = 'GET'
+  request.url = '/'
+  request.rawHeaders = rawHeaders as string[]
+  const response = new ServerResponse(request)
+  server.emit('request', request, response)
+  response.emit('close')
+}
+
+/** Microseconds for one request. The loop gets its turns, as it does between requests. */
+async function block(server: Server): Promise<number> {
+  const socket = new Socket()
+  let spent = 0
+  let count = 0
+  for (const until = performance.now() + blockMs; performance.now() < until; ) {
+    const from = performance.now()
+    for (let i = 0; i < 50; i++) hand(server, socket)
+    spent += performance.now() - from
+    count += 50
+    await new Promise(resolve => setTimeout(resolve, 0))
+  }
+  return (1_000 * spent) / count
+}
+
+/** Turns of the loop for each request that comes over the network, one at a time with a millisecond between. */
+async function turns(server: Server): Promise<number> {
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const bytes = requestBytes({ path: '/' })
+  let answered: () => void = () => undefined
+  const owner = { answered: () => answered(), closed: () => undefined }
+  const connection = new Connection((server.address() as AddressInfo).port, owner)
+  const ask = (): Promise<void> =>
+    new Promise(resolve => {
+      answered = () => setTimeout(resolve, 1)
+      connection.send(bytes)
+    })
+  for (let i = 0; i < 20; i++) await ask()
+  const from = performance.nodeTiming.uvMetricsInfo.loopCount
+  for (let i = 0; i < 200; i++) await ask()
+  const turned = performance.nodeTiming.uvMetricsInfo.loopCount - from
+  connection.destroy()
+  server.close()
+  return turned / 200
+}
+
+await block(bare)
+await block(ours)
+const micros: number[] = []
+for (let round = 0; round < rounds; round++) {
+  const [first, second] = round % 2 === 0 ? [bare, ours] : [ours, bare]
+  const [one, other] = [await block(first), await block(second)]
+  micros.push(first === bare ? other - one : one - other)
+}
+answer({ micros, turns: (await turns(ours)) - (await turns(bare)) })

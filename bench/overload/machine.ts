@@ -1,0 +1,60 @@
+/** What the machine does besides: read from /proc, so nothing is known of it where there is none. */
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { availableParallelism, setPriority } from 'node:os'
+
+/** One tick of the accounts in /proc, in milliseconds. It is 100 a second on every Linux that runs Node. */
+const TICK_MS = 10
+
+/** Whether processes can be given a core each. */
+const pins: boolean =
+  availableParallelism() >= 2 && spawnSync('taskset', ['--version'], { stdio: 'ignore' }).status === 0
+
+/** Gives a process, with all its threads, a core of its own: 0 for the server, 1 for the clients. */
+export function pin(pid: number, core: 0 | 1): void {
+  try {
+    setPriority(pid, -10)
+  } catch {
+    // Only root may. Whoever shares the core then shows in `watchCore`.
+  }
+  if (pins) spawnSync('taskset', ['-a', '-c', '-p', String(core), String(pid)], { stdio: 'ignore' })
+}
+
+/** How much processor time a process has had. */
+export function usedMs(pid: number): number {
+  const stat = read(`/proc/${pid}/stat`)
+  if (stat === undefined) return Number.NaN
+  // The name, in parentheses, may hold anything.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) * TICK_MS
+}
+
+/** How long the server's core has worked for anybody; time that the hypervisor took counts. */
+function busyMs(): number {
+  const line = read('/proc/stat')
+    ?.split('\n')
+    .find(text => text.startsWith(pins ? 'cpu0 ' : 'cpu '))
+  if (line === undefined) return Number.NaN
+  const [user, nice, system, , , irq, softirq, steal] = line
+    .trim()
+    .split(/\s+/)
+    .slice(1)
+    .map(Number) as number[]
+  return (user! + nice! + system! + irq! + softirq! + steal!) * TICK_MS
+}
+
+/** Begins to watch the server's core; the result tells which part of it others have had since. */
+export function watchCore(pid: number): () => number {
+  if (!pins) return () => Number.NaN
+  const startedAt = performance.now()
+  const busy = busyMs() - usedMs(pid)
+  return () => Math.max(0, (busyMs() - usedMs(pid) - busy) / (performance.now() - startedAt))
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,149 @@
+/** Everything that a run finds out, in the order in which it does. */
+import { progress, table } from '../lib/report.ts'
+import type { Figure } from '../lib/stats.ts'
+import { type CheckOutcome, checkClients } from './check.ts'
+import { type IdleCost, measureIdle, measurePeak, measureRefusals, type RefusalCost } from './costs.ts'
+import { type Capacity, type Curve, measureCapacity, measureCurve, type Point } from './curves.ts'
+import { type HandlerName, handlerNames, handlers } from './handlers.ts'
+import { plan } from './plan.ts'
+import { dirtyPoints, percent } from './rig.ts'
+import {
+  type CalmOutcome,
+  measureCalm,
+  measureCritical,
+  measureRetries,
+  measureTenants,
+  type RetryOutcome,
+} from './scenarios.ts'
+import { subjects } from './subjects.ts'
+
+export interface HandlerResults {
+  readonly capacity: Capacity
+  /** The most that can be served at this load once all others have had a bare 503, as a part of the capacity. */
+  readonly possible: Readonly<Record<'4' | '8', number>>
+  readonly curves: readonly Curve[]
+  readonly calm: CalmOutcome
+}
+
+export interface Results {
+  readonly check: CheckOutcome
+  readonly refusals: RefusalCost
+  readonly handlers: Readonly<Record<HandlerName, HandlerResults>>
+  readonly retries: readonly RetryOutcome[]
+  /** Ours with clients that retry, in front of the other handlers. */
+  readonly retriesOf: Readonly<Partial<Record<HandlerName, RetryOutcome>>>
+  readonly critical: Readonly<
+    Partial<Record<HandlerName, { readonly critical: number; readonly low: number }>>
+  >
+  readonly criticalTooMuch: { readonly critical: number; readonly low: number }
+  readonly tenants: Readonly<Partial<Record<HandlerName, { readonly least: number; readonly flood: number }>>>
+  readonly peak: Readonly<Record<string, Figure>>
+  readonly idle: IdleCost
+  readonly dirtyPoints: readonly string[]
+}
+
+export async function measureAll(): Promise<Results> {
+  progress('the clients beside autocannon and wrk')
+  const check = await checkClients()
+  progress('what a refusal costs')
+  const refusals = await measureRefusals()
+  const results = {} as Record<HandlerName, HandlerResults>
+  for (const name of handlerNames) results[name] = await measureHandler(name, refusals)
+
+  const { cpu } = results
+  const retries: RetryOutcome[] = []
+  for (const subject of plan.retry.subjects) {
+    progress(`clients that retry: ${subjects[subject].title}`)
+    retries.push(await measureRetries(subject, 'cpu', cpu.capacity))
+  }
+  const retriesOf: Partial<Record<HandlerName, RetryOutcome>> = {}
+  for (const name of plan.retry.others) {
+    progress(`clients that retry: spillway, ${handlers[name].title}`)
+    retriesOf[name] = await measureRetries('spillway', name, results[name].capacity)
+  }
+  const critical: Results['critical'] = {}
+  for (const name of plan.critical.handlers) {
+    progress(`critical requests: ${handlers[name].title}`)
+    Object.assign(critical, { [name]: await measureCritical(name, results[name].capacity, 0.1) })
+  }
+  const criticalTooMuch = await measureCritical('cpu', cpu.capacity, 0.2)
+  const tenants: Results['tenants'] = {}
+  for (const name of plan.tenants.handlers) {
+    progress(`ten tenants: ${handlers[name].title}`)
+    Object.assign(tenants, { [name]: await measureTenants(name, results[name].capacity) })
+  }
+  progress('what serving costs more')
+  const peak = await measurePeak()
+  const idle = await measureIdle()
+  return {
+    check,
+    refusals,
+    handlers: results,
+    retries,
+    retriesOf,
+    critical,
+    criticalTooMuch,
+    tenants,
+    peak,
+    idle,
+    dirtyPoints,
+  }
+}
+
+async function measureHandler(name: HandlerName, refusals: RefusalCost): Promise<HandlerResults> {
+  const kind = handlers[name]
+  const capacity = await measureCapacity(name)
+  const refusalMs = kind.bodyBytes === undefined ? refusals.bareMs : refusals.barePostMs
+  const possible = { 4: possibleAt(4, capacity, refusalMs), 8: possibleAt(8, capacity, refusalMs) }
+  progress(
+    `\n${kind.title}: ${capacity.perSecond.toFixed(0)} a second, p99 ${capacity.unloadedP99Ms.toFixed(1)} ms unloaded; at 8x ${percent(possible[8])} is possible`,
+  )
+  const curves: Curve[] = []
+  for (const subject of plan.subjects) {
+    const curve = await measureCurve(subject, name, capacity, subject === 'spillway' ? plan.ours : plan.peers)
+    curves.push(curve)
+    progress(`  ${subjects[subject].title.padEnd(24)}${curve.points.map(cell).join('  ')}`)
+  }
+  const calm = await measureCalm('spillway', name, capacity)
+  return { capacity, possible, curves, calm }
+}
+
+/**
+ * What a core can serve at `load` times the capacity C when it does nothing else but answer 503 to all others:
+ *
+ *   g·u + (load - g)·C·r ≤ 1      u: how much of the core the capacity takes; r: seconds for a bare 503
+ */
+function possibleAt(load: number, { perSecond, use }: Capacity, refusalMs: number): number {
+  const refusing = (perSecond * refusalMs) / 1_000
+  return Math.min(1, (1 - load * refusing) / (use - refusing))
+}
+
+function cell({ load, goodput, p99Ms, dirty }: Point): string {
+  return `${load}x ${goodput.toFixed(2)} (${Number.isNaN(p99Ms) ? '-' : p99Ms.toFixed(0)} ms)${dirty ? '!' : ''}`
+}
+
+/** The curves as a table for each handler: goodput, and in parentheses the p99 of what was served. */
+export function tables(results: Results): string {
+  return handlerNames
+    .map(name => {
+      const { curves, capacity } = results.handlers[name]
+      const loads = curves.at(-1)!.points.map(({ load }) => load)
+      const rows = curves.map(({ subject, points, stepUpS, recoveryS }) => [
+        subjects[subject].title,
+        ...loads.map(load => {
+          const point = points.find(each => each.load === load)
+          return point === undefined ? '' : `${point.goodput.toFixed(2)} (${ms(point.p99Ms)})`
+        }),
+        stepUpS ?? 'never',
+        recoveryS ?? 'never',
+      ])
+      const title = `${handlers[name].title}: ${capacity.perSecond.toFixed(0)} requests a second`
+      const head = ['goodput (p99 ms)', ...loads.map(load => `${load}x`), 'up after s', 'calm after s']
+      return `${title}\n${table(head, rows)}`
+    })
+    .join('\n\n')
+}
+
+function ms(value: number): string {
+  return Number.isNaN(value) ? '-' : value.toFixed(0)
+}

@@ -1,0 +1,136 @@
+/** Loads that are more than a rate: pauses, clients that retry, classes, tenants. */
+import { type Capacity, phase, recovery } from './curves.ts'
+import type { HandlerName } from './handlers.ts'
+import type { RequestKind } from './load.ts'
+import { plan } from './plan.ts'
+import { kindsOf, openPoint } from './rig.ts'
+import type { SubjectName } from './subjects.ts'
+
+export interface CalmOutcome {
+  /** Of all requests. */
+  readonly refusedAt07: number
+  readonly refusedAt09: number
+  readonly p99MsAt07: number
+  readonly p99MsAt09: number
+}
+
+/** Loads that can be served: 0.7 with a pause of 80 ms every so often, 0.9 without. */
+export async function measureCalm(
+  subject: SubjectName,
+  handler: HandlerName,
+  { perSecond }: Capacity,
+): Promise<CalmOutcome> {
+  const warmUp = phase(0.5, plan.warmUp, perSecond)
+  const { everyMs, seconds } = plan.pause
+  const paused = await openPoint(
+    { subject, handler, pause: { ms: 80, everyMs } },
+    { phases: [warmUp, phase(0.7, seconds, perSecond)] },
+  )
+  const full = await openPoint(
+    { subject, handler },
+    { phases: [warmUp, phase(0.9, plan.nearlyFullSeconds, perSecond)] },
+  )
+  const [at07, at09] = [paused.phases[1]!, full.phases[1]!]
+  return {
+    refusedAt07: (at07.refused + at07.lost) / at07.sent,
+    refusedAt09: (at09.refused + at09.lost) / at09.sent,
+    p99MsAt07: at07.p99Ms,
+    p99MsAt09: at09.p99Ms,
+  }
+}
+
+export interface RetryOutcome {
+  readonly subject: SubjectName
+  /** From the end of the trigger until every request is served at once again; null for never. */
+  readonly recoveryS: number | null
+  /** The good share of the requests that set out after the trigger. */
+  readonly goodAfter: number
+}
+
+/** Three times the capacity for a while, from clients that try again three times, at once. */
+export async function measureRetries(
+  subject: SubjectName,
+  handler: HandlerName,
+  { perSecond }: Capacity,
+): Promise<RetryOutcome> {
+  const { trigger, after } = plan.retry
+  const outcome = await openPoint(
+    { subject, handler },
+    {
+      phases: [
+        phase(0.7, plan.warmUp, perSecond),
+        phase(3, trigger, perSecond),
+        phase(0.7, after, perSecond),
+      ],
+      retries: 3,
+    },
+  )
+  const last = outcome.phases[2]!
+  return { subject, recoveryS: recovery(last), goodAfter: last.good / last.sent }
+}
+
+/** The good share of the critical requests, when so much of eight times the capacity is critical. */
+export async function measureCritical(
+  handler: HandlerName,
+  { perSecond }: Capacity,
+  share: number,
+): Promise<{ readonly critical: number; readonly low: number }> {
+  const kinds: RequestKind[] = kindsOf(handler).flatMap(kind => [
+    { ...kind, weight: kind.weight * share, label: 'critical' },
+    { ...kind, weight: kind.weight * (1 - share), label: 'low', headers: { 'x-class': 'low' } },
+  ])
+  const outcome = await openPoint(
+    { subject: 'spillway', handler },
+    {
+      phases: [
+        phase(0.5, plan.warmUp, perSecond),
+        phase(8, 0.5, perSecond),
+        phase(8, plan.critical.seconds, perSecond),
+      ],
+      kinds,
+    },
+  )
+  const { by } = outcome.phases[2]!
+  return { critical: by.critical!.good / by.critical!.sent, low: by.low!.good / by.low!.sent }
+}
+
+const TENANTS = 10
+const FLOOD = 20
+
+/**
+ * Ten tenants; each asks for a tenth of the capacity, but one for twenty times that. What each other one gets of its
+ * share, or of what it asks for where that is less: the least of them, and the one that floods.
+ */
+export async function measureTenants(
+  handler: HandlerName,
+  { perSecond }: Capacity,
+): Promise<{ readonly least: number; readonly flood: number }> {
+  const share = 1 / TENANTS
+  const asks = Array.from({ length: TENANTS }, (_, i) => (i === 0 ? FLOOD * share : share))
+  const total = asks.reduce((sum, ask) => sum + ask, 0)
+  const kinds: RequestKind[] = kindsOf(handler).flatMap(kind =>
+    asks.map((ask, i) => ({
+      ...kind,
+      weight: kind.weight * ask,
+      label: `tenant-${i}`,
+      headers: { 'x-tenant': `tenant-${i}` },
+    })),
+  )
+  const { seconds } = plan.tenants
+  const outcome = await openPoint(
+    { subject: 'spillway', handler },
+    {
+      phases: [
+        phase(0.5, plan.warmUp, perSecond),
+        phase(total, 0.5, perSecond),
+        phase(total, seconds, perSecond),
+      ],
+      kinds,
+    },
+  )
+  const got = asks.map((_, i) => {
+    const { good, sent } = outcome.phases[2]!.by[`tenant-${i}`]!
+    return good / Math.min(sent, share * perSecond * seconds)
+  })
+  return { least: Math.min(...got.slice(1)), flood: got[0]! }
+}
