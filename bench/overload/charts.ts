@@ -1,7 +1,7 @@
 /** The pictures of a full run. */
 import { writeFileSync } from 'node:fs'
 import { type Axis, type Chart, type Panel, type Style, svg } from './chart.ts'
-import { type Curve, SETTLE_S } from './curves.ts'
+import type { Curve } from './curves.ts'
 import { type HandlerName, handlerNames, handlers } from './handlers.ts'
 import { plan } from './plan.ts'
 import type { Results } from './results.ts'
@@ -83,9 +83,10 @@ export function drawCharts(results: Results): void {
 }
 
 function steps(results: Results, names: readonly HandlerName[]): Chart {
-  const { before: stepAtS, hot, after } = plan.ours.step
-  const calmAtS = stepAtS + SETTLE_S + hot
-  const endS = calmAtS + after
+  const [before, during, after] = plan.step.map(({ settle = 0, seconds }) => settle + seconds)
+  const stepAtS = before!
+  const calmAtS = stepAtS + during!
+  const endS = calmAtS + after!
   return {
     title: 'A step to four times the capacity, and back',
     subtitle:

@@ -15,15 +15,17 @@ export interface CheckOutcome {
 }
 
 export async function checkClients(): Promise<CheckOutcome> {
-  const seconds = quick ? 1 : 2
+  const seconds = quick ? 0.6 : 2
   const spec = { subject: 'none', handler: 'cpu' } as const
-  const server = await startServer('./server.ts', spec)
+  const server = await startServer(spec)
   const load = { port: server.port, kinds: kindsOf('cpu'), connections: 1 }
   await closedLoad({ ...load, seconds: 0.2 })
   const ours = await closedLoad({ ...load, seconds: seconds / 2 })
   const url = `http://127.0.0.1:${server.port}/`
   const theirs = await autocannon({ url, connections: 1, duration: seconds })
-  const wrk = spawnSync('wrk', ['-t1', '-c1', `-d${seconds}s`, '--latency', url], { encoding: 'utf8' })
+  const wrk = spawnSync('wrk', ['-t1', '-c1', `-d${Math.ceil(seconds)}s`, '--latency', url], {
+    encoding: 'utf8',
+  })
   await server.child.stop()
   const { phases } = await openPoint(spec, { phases: [{ ratePerSecond: 40, seconds: 2 * seconds }] })
   return {

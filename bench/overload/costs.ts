@@ -1,7 +1,6 @@
 /** What the protection itself costs: refusing, serving at full load, serving at none. */
 import { start } from '../lib/child.ts'
 import { type Figure, figure, ratio } from '../lib/stats.ts'
-import type { CostVariant } from './cost-server.ts'
 import { type HandlerName, handlers } from './handlers.ts'
 import { plan } from './plan.ts'
 import { closedLoad, kindsOf, type Running, startServer, watched } from './rig.ts'
@@ -18,8 +17,8 @@ export interface RefusalCost {
 }
 
 export async function measureRefusals(): Promise<RefusalCost> {
-  const bare = await startServer('./cost-server.ts', { variant: 'bare503' satisfies CostVariant })
-  const ours = await startServer('./cost-server.ts', { variant: 'express503' satisfies CostVariant })
+  const bare = await startServer('bare503')
+  const ours = await startServer('express503')
   const { rounds, seconds } = plan.cost
   const refusals = async (server: Running, handler: HandlerName, length: number): Promise<number> => {
     const load = { port: server.port, kinds: kindsOf(handler), connections: CONNECTIONS, seconds: length }
@@ -48,15 +47,15 @@ export async function measurePeak(): Promise<Readonly<Record<string, Figure>>> {
   const peaks: Record<string, Figure> = {}
   for (const name of plan.cost.handlers) {
     peaks[name] = await peakOf(
-      await startServer('./server.ts', { subject: 'none', handler: name }),
-      await startServer('./server.ts', { subject: 'spillway', handler: name }),
+      await startServer({ subject: 'none', handler: name }),
+      await startServer({ subject: 'spillway', handler: name }),
       name,
       handlers[name].concurrency,
     )
   }
   peaks.nothing = await peakOf(
-    await startServer('./cost-server.ts', { variant: 'hello' satisfies CostVariant }),
-    await startServer('./cost-server.ts', { variant: 'guardedHello' satisfies CostVariant }),
+    await startServer('hello'),
+    await startServer('guardedHello'),
     'cpu',
     CONNECTIONS,
   )

@@ -1,12 +1,9 @@
 /** Goodput over load, with the step up and the recovery, of one subject in front of one handler. */
 import { type HandlerName, handlers } from './handlers.ts'
 import { BIN_MS, type OpenOutcome, type Phase, type PhaseOutcome } from './load.ts'
-import { type CurveSeconds, plan } from './plan.ts'
-import { closedLoad, kindsOf, type Measured, openPoint, startServer, watched } from './rig.ts'
+import { type Journey, plan } from './plan.ts'
+import { closedLoad, kindsOf, openLoad, openPoint, startServer, watched } from './rig.ts'
 import type { SubjectName } from './subjects.ts'
-
-/** How long after a change of load the figures of the new load begin. What happens before is the step. */
-export const SETTLE_S = 0.5
 
 export interface Capacity {
   readonly perSecond: number
@@ -31,9 +28,12 @@ export interface Point {
   readonly dirty: boolean
 }
 
-export interface Curve {
+export interface Curve extends Step {
   readonly subject: SubjectName
   readonly points: readonly Point[]
+}
+
+interface Step {
   /** From the step to four times the capacity until four fifths of it are served; null for never. */
   readonly stepUpS: number | null
   /** From the end of that until nobody is refused or waits any more; null for never. */
@@ -44,8 +44,10 @@ export interface Curve {
 
 /** What a handler can do without anything in front of it. */
 export async function measureCapacity(handler: HandlerName): Promise<Capacity> {
-  const server = await startServer('./server.ts', { subject: 'none', handler })
-  const load = { port: server.port, kinds: kindsOf(handler), connections: handlers[handler].concurrency }
+  const server = await startServer({ subject: 'none', handler })
+  const { port } = server
+  const kinds = kindsOf(handler)
+  const load = { port, kinds, connections: handlers[handler].concurrency }
   await closedLoad({ ...load, seconds: plan.warmUp })
   const rounds: { perSecond: number; use: number }[] = []
   for (let round = 0; round < plan.capacity.rounds; round++) {
@@ -54,56 +56,36 @@ export async function measureCapacity(handler: HandlerName): Promise<Capacity> {
     )
     rounds.push({ perSecond: served / seconds, use: Math.min(1, cpuMs / 1_000 / seconds) })
   }
-  await server.child.stop()
   const { perSecond, use } = rounds.toSorted((a, b) => a.perSecond - b.perSecond)[rounds.length >> 1]!
-  const unloaded = await openPoint(
-    { subject: 'none', handler },
-    { phases: [phase(0.3, plan.warmUp, perSecond), phase(0.3, 2 * plan.capacity.seconds, perSecond)] },
-  )
-  return { perSecond, use: Number.isNaN(use) ? 1 : use, unloadedP99Ms: unloaded.phases[1]!.p99Ms }
+  const unloaded = [phase(0.3, 2 * plan.capacity.seconds, perSecond)]
+  const { phases } = await openLoad({ port, kinds, phases: unloaded, retries: 0, seed: 1 })
+  await server.child.stop()
+  return { perSecond, use: Number.isNaN(use) ? 1 : use, unloadedP99Ms: phases[0]!.p99Ms }
 }
 
 export async function measureCurve(
   subject: SubjectName,
   handler: HandlerName,
   { perSecond }: Capacity,
-  seconds: CurveSeconds,
+  journeys: readonly Journey[],
 ): Promise<Curve> {
-  const spec = { subject, handler }
   const points: Point[] = []
-  const add = (load: number, outcome: OpenOutcome & Measured, index: number): void => {
-    points.push(pointOf(load, outcome.phases[index]!, perSecond, outcome.dirty))
+  let step: Step = { stepUpS: null, recoveryS: null, timeline: [] }
+  for (const journey of journeys) {
+    const legs = journey.flatMap(({ load, seconds, settle }) => [
+      ...(settle === undefined ? [] : [{ load, seconds: settle, counts: false }]),
+      { load, seconds, counts: load > 0.5 },
+    ])
+    const phases = legs.map(({ load, seconds }) => phase(load, seconds, perSecond))
+    const outcome = await openPoint({ subject, handler }, { phases })
+    for (const [i, { load, counts }] of legs.entries()) {
+      if (counts) points.push(pointOf(load, outcome.phases[i]!, perSecond, outcome.dirty))
+    }
+    // 0.5, 4 until it has settled, 4, 0.5
+    const up = legs.findIndex(({ load }, i) => load === 4 && legs[i - 1]?.load === 0.5)
+    if (up > 0) step = stepOf(outcome, up, perSecond)
   }
-  const at = (load: number, length: number): Phase => phase(load, length, perSecond)
-  if (seconds.calm > 0) {
-    const climb = await openPoint(spec, {
-      phases: [
-        at(0.5, plan.warmUp),
-        ...[0.7, 0.9, 1].map(load => at(load, seconds.calm)),
-        at(2, SETTLE_S),
-        at(2, seconds.hot),
-      ],
-    })
-    for (const [index, load] of [0.7, 0.9, 1].entries()) add(load, climb, index + 1)
-    add(2, climb, 5)
-  }
-  const { before, hot, after: calm } = seconds.step
-  const step = await openPoint(spec, {
-    phases: [at(0.5, before), at(4, SETTLE_S), at(4, hot), ...(calm > 0 ? [at(0.5, calm)] : [])],
-  })
-  add(4, step, 2)
-  const flood = await openPoint(spec, {
-    phases: [at(0.5, plan.warmUp), at(8, SETTLE_S), at(8, seconds.hot)],
-  })
-  add(8, flood, 2)
-  const after = step.phases[3]
-  return {
-    subject,
-    points,
-    stepUpS: stepUp(step, perSecond),
-    recoveryS: after === undefined ? null : recovery(after),
-    timeline: after === undefined ? [] : timeline(step.goodByBin, perSecond),
-  }
+  return { subject, points, ...step }
 }
 
 export function phase(load: number, seconds: number, perSecond: number): Phase {
@@ -131,10 +113,22 @@ function pointOf(load: number, outcome: PhaseOutcome, perSecond: number, dirty: 
   }
 }
 
+/** What becomes of a step up to the phases `up` and the next, and of the one back to the phase after them. */
+function stepOf({ goodByBin, phases }: OpenOutcome, up: number, perSecond: number): Step {
+  const start = phases.slice(0, up).reduce((sum, { seconds }) => sum + seconds, 0)
+  const end = start + phases[up]!.seconds + phases[up + 1]!.seconds
+  const after = phases[up + 2]
+  return {
+    stepUpS: stepUp(goodByBin, start, end, perSecond),
+    recoveryS: after === undefined ? null : recovery(after),
+    timeline: timeline(goodByBin, perSecond),
+  }
+}
+
 /** The beginning of the first half second after the step in which four fifths of the capacity are served. */
-function stepUp({ goodByBin, phases }: OpenOutcome, perSecond: number): number | null {
-  const from = Math.round((phases[0]!.seconds * 1_000) / BIN_MS)
-  const to = from + Math.round(((phases[1]!.seconds + phases[2]!.seconds) * 1_000) / BIN_MS)
+function stepUp(goodByBin: readonly number[], start: number, end: number, perSecond: number): number | null {
+  const from = Math.round((start * 1_000) / BIN_MS)
+  const to = Math.round((end * 1_000) / BIN_MS)
   const width = Math.min(500 / BIN_MS, (to - from) >> 1)
   for (let bin = from; bin + width <= to; bin++) {
     const good = goodByBin.slice(bin, bin + width).reduce((sum, count) => sum + count, 0)

@@ -4,8 +4,9 @@
  * over the network the turns of the event loop are counted.
  */
 import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
-import { type AddressInfo, Socket } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
+import { Duplex } from 'node:stream'
 import { shedServer } from 'spillway/http'
 import { adaptive } from 'spillway/shedding'
 import { answer } from '../lib/child.ts'
@@ -38,13 +39,15 @@ function hand(server: Server, socket: Socket): void {
   request.url = '/'
   request.rawHeaders = rawHeaders as string[]
   const response = new ServerResponse(request)
+  response.assignSocket(socket)
   server.emit('request', request, response)
   response.emit('close')
+  response.detachSocket(socket)
 }
 
 /** Microseconds for one request. The loop gets its turns, as it does between requests. */
 async function block(server: Server): Promise<number> {
-  const socket = new Socket()
+  const socket = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() }) as Socket
   let spent = 0
   let count = 0
   for (const until = performance.now() + blockMs; performance.now() < until; ) {

@@ -1,6 +1,6 @@
 /** What the machine does besides: read from /proc, so nothing is known of it where there is none. */
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism, setPriority } from 'node:os'
 
 /** One tick of the accounts in /proc, in milliseconds. It is 100 a second on every Linux that runs Node. */
@@ -9,6 +9,15 @@ const TICK_MS = 10
 /** Whether processes can be given a core each. */
 const pins: boolean =
   availableParallelism() >= 2 && spawnSync('taskset', ['--version'], { stdio: 'ignore' }).status === 0
+
+/** Where sessions share the processors as equals, the priority of a process counts only within its own. */
+export function raisePriority(): void {
+  try {
+    writeFileSync('/proc/self/autogroup', '-19')
+  } catch {
+    // Not on this system, or not allowed.
+  }
+}
 
 /** Gives a process, with all its threads, a core of its own: 0 for the server, 1 for the clients. */
 export function pin(pid: number, core: 0 | 1): void {

@@ -10,7 +10,7 @@ import { bestPeer, figuresOf } from './figures.ts'
 import { handlerNames, handlers } from './handlers.ts'
 import { plan } from './plan.ts'
 import { measureAll, tables } from './results.ts'
-import { startClients, stopClients } from './rig.ts'
+import { startClients, stopAll } from './rig.ts'
 import { subjects } from './subjects.ts'
 
 const help = `npm run bench:overload              all subjects, all loads: about 13 minutes; writes bench/results/overload*
@@ -34,7 +34,7 @@ if (process.argv.includes('--help') || process.argv.includes('-h')) {
 const startedAt = performance.now()
 await startClients()
 const results = await measureAll()
-await stopClients()
+await stopAll()
 
 process.stderr.write(`\n${tables(results)}\n\n`)
 progress(

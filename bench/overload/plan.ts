@@ -3,30 +3,28 @@ import { quick } from '../lib/report.ts'
 import type { HandlerName } from './handlers.ts'
 import type { SubjectName } from './subjects.ts'
 
-/** The loads of the curves, as multiples of the capacity. */
-export const loads = [0.7, 0.9, 1, 2, 4, 8] as const
+/** One load after the other on the same server, as multiples of the capacity, each for so many seconds. */
+export type Journey = readonly Stage[]
 
-export interface CurveSeconds {
-  /** Below and at the capacity, each. */
-  readonly calm: number
-  /** At twice and at eight times it, each, once it has settled. */
-  readonly hot: number
-  /** At four times it, once it has settled, and at half of it before and after. */
-  readonly step: { readonly before: number; readonly hot: number; readonly after: number }
+export interface Stage {
+  readonly load: number
+  readonly seconds: number
+  /** How long it runs before that, until its figures begin. */
+  readonly settle?: number
 }
-
-const step = { before: 1.2, hot: 2, after: 1.2 }
 
 export interface Plan {
   readonly subjects: readonly SubjectName[]
   /** How long a server is used before anything counts. */
   readonly warmUp: number
   readonly capacity: { readonly rounds: number; readonly seconds: number }
-  readonly ours: CurveSeconds
-  readonly peers: CurveSeconds
-  /** 0.7 of the capacity with a pause of 80 ms so often, and 0.9. */
-  readonly pause: { readonly everyMs: number; readonly seconds: number }
-  readonly nearlyFullSeconds: number
+  /** The journey of the pictures over time. */
+  readonly step: Journey
+  /** Each on a fresh server. A load above 1 has a point of the curve, and below as well where it is not 0.5. */
+  readonly ours: readonly Journey[]
+  readonly peers: readonly Journey[]
+  /** 0.9 of the capacity, and then 0.7 with a pause of 80 ms so often. */
+  readonly calm: { readonly nearlyFullSeconds: number; readonly seconds: number; readonly everyMs: number }
   readonly retry: {
     /** In front of the first handler. */
     readonly subjects: readonly SubjectName[]
@@ -54,31 +52,81 @@ const all: readonly SubjectName[] = [
   'spillway',
 ]
 
+/** For how long a load that is too much has been there when its figures begin. What comes before is the step. */
+const settle = 0.5
+
+const step: Journey = [
+  { load: 0.5, seconds: 1.2 },
+  { load: 4, settle, seconds: 2 },
+  { load: 0.5, seconds: 1.2 },
+]
+
 const full: Plan = {
   subjects: all,
   warmUp: 0.4,
   capacity: { rounds: 3, seconds: 0.7 },
-  ours: { calm: 2, hot: 2.5, step },
-  peers: { calm: 0.7, hot: 1.5, step },
-  pause: { everyMs: 5_000, seconds: 11 },
-  nearlyFullSeconds: 8,
+  step,
+  ours: [
+    [
+      { load: 0.5, seconds: 0.4 },
+      { load: 0.7, seconds: 2 },
+      { load: 0.9, seconds: 2 },
+      { load: 1, seconds: 2 },
+      { load: 2, settle, seconds: 2.5 },
+    ],
+    step,
+    [
+      { load: 0.5, seconds: 0.4 },
+      { load: 8, settle, seconds: 2.5 },
+    ],
+  ],
+  peers: [
+    [
+      { load: 0.5, seconds: 0.3 },
+      { load: 0.7, seconds: 0.6 },
+      { load: 0.9, seconds: 0.6 },
+      { load: 1, seconds: 0.6 },
+      { load: 2, settle, seconds: 1.5 },
+    ],
+    step,
+    [
+      { load: 0.5, seconds: 0.4 },
+      { load: 8, settle, seconds: 1.5 },
+    ],
+  ],
+  calm: { nearlyFullSeconds: 8, seconds: 11, everyMs: 5_000 },
   retry: { subjects: all, others: ['mixed', 'pool'], trigger: 10, after: 2.5 },
   critical: { handlers: ['cpu', 'mixed', 'pool', 'costMix', 'deferred', 'post'], seconds: 2.5 },
   tenants: { handlers: ['cpu', 'mixed', 'pool'], seconds: 10 },
-  cost: { rounds: 5, seconds: 0.7, handlers: ['cpu', 'mixed', 'post'] },
+  cost: { rounds: 7, seconds: 0.7, handlers: ['cpu', 'mixed', 'post'] },
 }
 
 const small: Plan = {
-  subjects: ['none', 'overloadProtection', 'gradient2', 'spillway'],
+  subjects: ['overloadProtection', 'gradient2', 'spillway'],
   warmUp: 0.1,
-  capacity: { rounds: 1, seconds: 0.3 },
-  ours: { calm: 0.15, hot: 0.3, step: { before: 0.3, hot: 0.3, after: 0.3 } },
-  peers: { calm: 0, hot: 0.3, step: { before: 0.1, hot: 0.3, after: 0 } },
-  pause: { everyMs: 300, seconds: 0.5 },
-  nearlyFullSeconds: 0.3,
-  retry: { subjects: ['spillway'], others: [], trigger: 1, after: 1 },
-  critical: { handlers: ['cpu'], seconds: 0.5 },
-  tenants: { handlers: ['cpu'], seconds: 1 },
+  capacity: { rounds: 1, seconds: 0.25 },
+  step,
+  ours: [
+    [
+      { load: 0.5, seconds: 0.2 },
+      { load: 2, settle: 0.15, seconds: 0.2 },
+      { load: 0.5, seconds: 0.2 },
+      { load: 4, settle: 0.2, seconds: 0.3 },
+      { load: 0.5, seconds: 0.3 },
+      { load: 8, settle: 0.2, seconds: 0.3 },
+    ],
+  ],
+  peers: [
+    [
+      { load: 0.5, seconds: 0.1 },
+      { load: 4, settle: 0.2, seconds: 0.2 },
+      { load: 8, settle: 0.1, seconds: 0.2 },
+    ],
+  ],
+  calm: { nearlyFullSeconds: 0.3, seconds: 0.4, everyMs: 200 },
+  retry: { subjects: ['spillway'], others: [], trigger: 0.7, after: 0.6 },
+  critical: { handlers: ['cpu'], seconds: 0.4 },
+  tenants: { handlers: ['cpu'], seconds: 0.6 },
   cost: { rounds: 1, seconds: 0.2, handlers: ['mixed'] },
 }
 

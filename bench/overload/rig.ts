@@ -1,16 +1,17 @@
 /** Server, clients and machine: starts a server for each point, lets the clients loose on it, and sees who disturbs. */
 import { type Child, start } from '../lib/child.ts'
-import { progress } from '../lib/report.ts'
+import { progress, quick } from '../lib/report.ts'
+import type { CostVariant } from './cost-servers.ts'
 import { type HandlerName, handlers } from './handlers.ts'
 import type { ClosedLoad, ClosedOutcome, OpenLoad, OpenOutcome, Phase, RequestKind } from './load.ts'
-import { pin, usedMs, watchCore } from './machine.ts'
+import { pin, raisePriority, usedMs, watchCore } from './machine.ts'
 import type { SubjectName } from './subjects.ts'
 
 export interface ServerSpec {
   readonly subject: SubjectName
   readonly handler: HandlerName
-  /** Blocks the loop for so long every so often. */
-  readonly pause?: { readonly ms: number; readonly everyMs: number }
+  /** Blocks the loop for so long every so often, from a time on. */
+  readonly pause?: { readonly ms: number; readonly everyMs: number; readonly afterMs: number }
 }
 
 export interface Running {
@@ -22,7 +23,7 @@ export interface Running {
 /** A point is dirty when others have had more of the server's core, or when the clients were later than this. */
 const FOREIGN_SHARE = 0.05
 const LATE_MS = 5
-const TRIES = 3
+const TRIES = quick ? 1 : 3
 
 export interface Measured {
   /** Which part of the server's core others have had; NaN where nothing tells. */
@@ -43,22 +44,32 @@ let clients: Child | undefined
 export const dirtyPoints: string[] = []
 
 export async function startClients(): Promise<void> {
+  raisePriority()
   clients = start(new URL('./clients.ts', import.meta.url))
   await clients.next()
   pin(clients.process.pid!, 1)
 }
 
-export async function stopClients(): Promise<void> {
-  await clients?.stop()
+export async function stopAll(): Promise<void> {
+  await Promise.all([...spares, clients!].map(child => child.stop()))
 }
 
-/** Starts a server of the bench and gives it its core. */
-export async function startServer(file: string, spec: object): Promise<Running> {
-  const child = start(new URL(file, import.meta.url), [JSON.stringify(spec)])
-  const { port } = await child.next<{ port: number }>()
+/** Processes that have loaded everything and wait to be told which server to be. Loading takes longer than measuring. */
+const spares: Child[] = []
+const SPARES = 4
+
+/** Gives a server a process and a core of its own. */
+export async function startServer(spec: ServerSpec | CostVariant): Promise<Running> {
+  if (spares.length === 0) {
+    spares.push(...Array.from({ length: SPARES }, () => start(new URL('./server.ts', import.meta.url))))
+    await Promise.all(spares.map(spare => spare.next()))
+  }
+  const child = spares.pop()!
   const pid = child.process.pid!
   pin(pid, 0)
-  return { child, port, pid }
+  const reply = child.next<{ port: number }>()
+  child.send(spec)
+  return { child, port: (await reply).port, pid }
 }
 
 /** What the clients of a handler send. */
@@ -73,7 +84,7 @@ export async function closedLoad(load: Omit<ClosedLoad, 'mode'>): Promise<Closed
   return outcome
 }
 
-async function openLoad(load: Omit<OpenLoad, 'mode'>): Promise<OpenOutcome> {
+export async function openLoad(load: Omit<OpenLoad, 'mode'>): Promise<OpenOutcome> {
   const outcome = clients!.next<OpenOutcome>()
   clients!.send({ mode: 'open', ...load })
   return outcome
@@ -93,7 +104,7 @@ export async function openPoint(spec: ServerSpec, options: OpenOptions): Promise
   const name = `${spec.handler} ${spec.subject} ${options.phases.map(phase => Math.round(phase.ratePerSecond)).join(' ')}`
   let best: (OpenOutcome & Measured) | undefined
   for (let round = 1; round <= TRIES; round++) {
-    const server = await startServer('./server.ts', spec)
+    const server = await startServer(spec)
     const { phases, kinds = kindsOf(spec.handler), retries = 0 } = options
     const result = await watched(server, () =>
       openLoad({ port: server.port, kinds, phases, retries, seed: 1 + 7_919 * round }),

@@ -14,23 +14,25 @@ export interface CalmOutcome {
   readonly p99MsAt09: number
 }
 
-/** Loads that can be served: 0.7 with a pause of 80 ms every so often, 0.9 without. */
+/** Loads that can be served: 0.9, and then 0.7 with a pause of 80 ms every so often. */
 export async function measureCalm(
   subject: SubjectName,
   handler: HandlerName,
   { perSecond }: Capacity,
 ): Promise<CalmOutcome> {
-  const warmUp = phase(0.5, plan.warmUp, perSecond)
-  const { everyMs, seconds } = plan.pause
-  const paused = await openPoint(
-    { subject, handler, pause: { ms: 80, everyMs } },
-    { phases: [warmUp, phase(0.7, seconds, perSecond)] },
+  const { everyMs, seconds, nearlyFullSeconds } = plan.calm
+  const afterMs = (plan.warmUp + nearlyFullSeconds) * 1_000
+  const { phases } = await openPoint(
+    { subject, handler, pause: { ms: 80, everyMs, afterMs } },
+    {
+      phases: [
+        phase(0.5, plan.warmUp, perSecond),
+        phase(0.9, nearlyFullSeconds, perSecond),
+        phase(0.7, seconds, perSecond),
+      ],
+    },
   )
-  const full = await openPoint(
-    { subject, handler },
-    { phases: [warmUp, phase(0.9, plan.nearlyFullSeconds, perSecond)] },
-  )
-  const [at07, at09] = [paused.phases[1]!, full.phases[1]!]
+  const [at09, at07] = [phases[1]!, phases[2]!]
   return {
     refusedAt07: (at07.refused + at07.lost) / at07.sent,
     refusedAt09: (at09.refused + at09.lost) / at09.sent,
