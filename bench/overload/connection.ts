@@ -5,6 +5,8 @@
 import { connect, type Socket } from 'node:net'
 
 export interface ConnectionOwner {
+  /** There is a connection. */
+  opened?(): void
   /** An answer has come, and the connection is free unless it is closing. */
   answered(connection: Connection, status: number): void
   /** The connection has closed or broken, by whomever. */
@@ -41,6 +43,7 @@ export class Connection {
         },
       },
     })
+    this.socket.once('connect', () => owner.opened?.())
     // What follows an error is a close.
     this.socket.on('error', () => {})
     this.socket.on('close', () => {

@@ -48,7 +48,7 @@ export async function measureCapacity(handler: HandlerName): Promise<Capacity> {
   const { port } = server
   const kinds = kindsOf(handler)
   const load = { port, kinds, connections: handlers[handler].concurrency }
-  await closedLoad({ ...load, seconds: plan.warmUp })
+  await closedLoad({ ...load, seconds: plan.capacity.warmUp })
   const rounds: { perSecond: number; use: number }[] = []
   for (let round = 0; round < plan.capacity.rounds; round++) {
     const { served, seconds, cpuMs } = await watched(server, () =>

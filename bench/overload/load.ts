@@ -81,7 +81,9 @@ export const GOOD_MS = 200
 export const CALM_MS = 100
 /** When a client gives up. */
 export const TIMEOUT_MS = 1_000
-/** How many connections the clients open at most. Who finds none free waits for one, and that time counts. */
+/** How many connections are open before anything is sent, as in the pools of clients that have been there for a while. */
+export const FIRST_CONNECTIONS = 256
+/** How many there are at most. Who finds none free waits for one, and that time counts. */
 export const MAX_CONNECTIONS = 1_024
 
 export function quantile(values: readonly number[], q: number): number {

@@ -7,6 +7,7 @@ import {
   BIN_MS,
   CALM_MS,
   type Count,
+  FIRST_CONNECTIONS,
   GOOD_MS,
   MAX_CONNECTIONS,
   type OpenLoad,
@@ -89,10 +90,13 @@ export class OpenLoop implements ConnectionOwner {
   private readonly started: Attempt[]
   private oldest: number
   private unfinished: number
-  private readonly start: number
+  private start: number
   private next: number
   private phase: number
   private phaseEnd: number
+  /** How many connections have been opened, and who waits for the first of them. */
+  private opening: number
+  private ready: () => void
   private resolve: ((outcome: OpenOutcome) => void) | undefined
 
   constructor(load: OpenLoad, random: () => number) {
@@ -115,24 +119,29 @@ export class OpenLoop implements ConnectionOwner {
     this.started = []
     this.oldest = 0
     this.unfinished = 0
-    this.start = performance.now() + 10
-    let from = this.start
-    this.records = load.phases.map(({ seconds }) => {
-      const record = new PhaseRecord(from, seconds)
-      from += seconds * 1_000
-      return record
-    })
+    this.records = []
+    this.opening = 0
+    this.ready = () => {}
     this.phase = 0
-    this.phaseEnd = this.start + load.phases[0]!.seconds * 1_000
-    this.next = this.start
-    this.draw()
+    this.start = this.phaseEnd = this.next = 0
   }
 
-  run(): Promise<OpenOutcome> {
+  async run(): Promise<OpenOutcome> {
+    for (let i = 0; i < FIRST_CONNECTIONS; i++) this.free.push(this.connect()!)
+    await new Promise<void>(resolve => {
+      this.ready = resolve
+    })
+    // The server's system has them; the server itself takes a moment more.
+    await new Promise(resolve => setTimeout(resolve, 100))
+    this.begin()
     return new Promise(resolve => {
       this.resolve = resolve
       this.turn()
     })
+  }
+
+  opened(): void {
+    if (++this.opening === FIRST_CONNECTIONS) this.ready()
   }
 
   answered(connection: Connection, status: number): void {
@@ -155,6 +164,19 @@ export class OpenLoop implements ConnectionOwner {
     if (place >= 0) this.free.splice(place, 1)
     const next = this.nextWaiting()
     if (next !== undefined) this.send(next, this.connect()!)
+  }
+
+  private begin(): void {
+    const { phases } = this.load
+    this.start = performance.now() + 10
+    let from = this.start
+    for (const { seconds } of phases) {
+      this.records.push(new PhaseRecord(from, seconds))
+      from += seconds * 1_000
+    }
+    this.phaseEnd = this.start + phases[0]!.seconds * 1_000
+    this.next = this.start
+    this.draw()
   }
 
   /** Never waits in poll: a timer would be a millisecond late. */

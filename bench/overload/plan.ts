@@ -15,9 +15,11 @@ export interface Stage {
 
 export interface Plan {
   readonly subjects: readonly SubjectName[]
-  /** How long a server is used before anything counts. */
-  readonly warmUp: number
-  readonly capacity: { readonly rounds: number; readonly seconds: number }
+  /** What each server goes through, refusals too, before it begins anew and anything counts. */
+  readonly warmUp: { readonly connections: number; readonly seconds: number }
+  /** For how long half of the capacity is asked for before more is. */
+  readonly lead: number
+  readonly capacity: { readonly warmUp: number; readonly rounds: number; readonly seconds: number }
   /** The journey of the pictures over time. */
   readonly step: Journey
   /** Each on a fresh server. A load above 1 has a point of the curve, and below as well where it is not 0.5. */
@@ -53,25 +55,25 @@ const all: readonly SubjectName[] = [
 ]
 
 /** For how long a load that is too much has been there when its figures begin. What comes before is the step. */
-const settle = 0.5
+const settle = 0.8
 
 const step: Journey = [
-  { load: 0.5, seconds: 1.2 },
-  { load: 4, settle, seconds: 2 },
-  { load: 0.5, seconds: 1.2 },
+  { load: 0.5, seconds: 0.8 },
+  { load: 4, settle, seconds: 1.6 },
+  { load: 0.5, seconds: 1 },
 ]
 
 const full: Plan = {
   subjects: all,
-  warmUp: 0.4,
-  capacity: { rounds: 3, seconds: 0.7 },
+  warmUp: { connections: 128, seconds: 1.5 },
+  lead: 0.5,
+  capacity: { warmUp: 1, rounds: 3, seconds: 0.7 },
   step,
   ours: [
     [
-      { load: 0.5, seconds: 0.4 },
-      { load: 0.7, seconds: 2 },
-      { load: 0.9, seconds: 2 },
-      { load: 1, seconds: 2 },
+      { load: 0.7, seconds: 1.5 },
+      { load: 0.9, seconds: 1.5 },
+      { load: 1, seconds: 1.5 },
       { load: 2, settle, seconds: 2.5 },
     ],
     step,
@@ -82,29 +84,25 @@ const full: Plan = {
   ],
   peers: [
     [
-      { load: 0.5, seconds: 0.3 },
-      { load: 0.7, seconds: 0.6 },
-      { load: 0.9, seconds: 0.6 },
-      { load: 1, seconds: 0.6 },
-      { load: 2, settle, seconds: 1.5 },
+      { load: 0.7, seconds: 0.4 },
+      { load: 0.9, seconds: 0.4 },
+      { load: 1, seconds: 0.4 },
+      { load: 2, settle, seconds: 1 },
     ],
-    step,
-    [
-      { load: 0.5, seconds: 0.4 },
-      { load: 8, settle, seconds: 1.5 },
-    ],
+    [...step, { load: 8, settle, seconds: 1 }],
   ],
-  calm: { nearlyFullSeconds: 8, seconds: 11, everyMs: 5_000 },
-  retry: { subjects: all, others: ['mixed', 'pool'], trigger: 10, after: 2.5 },
-  critical: { handlers: ['cpu', 'mixed', 'pool', 'costMix', 'deferred', 'post'], seconds: 2.5 },
-  tenants: { handlers: ['cpu', 'mixed', 'pool'], seconds: 10 },
-  cost: { rounds: 7, seconds: 0.7, handlers: ['cpu', 'mixed', 'post'] },
+  calm: { nearlyFullSeconds: 5, seconds: 10.5, everyMs: 5_000 },
+  retry: { subjects: ['none', 'overloadProtection', 'spillway'], others: ['mixed'], trigger: 10, after: 2.5 },
+  critical: { handlers: ['cpu', 'mixed', 'pool', 'costMix', 'deferred', 'post'], seconds: 2 },
+  tenants: { handlers: ['cpu', 'pool'], seconds: 8 },
+  cost: { rounds: 5, seconds: 0.7, handlers: ['cpu', 'mixed'] },
 }
 
 const small: Plan = {
   subjects: ['overloadProtection', 'gradient2', 'spillway'],
-  warmUp: 0.1,
-  capacity: { rounds: 1, seconds: 0.25 },
+  warmUp: { connections: 64, seconds: 0.15 },
+  lead: 0.1,
+  capacity: { warmUp: 0.2, rounds: 1, seconds: 0.25 },
   step,
   ours: [
     [

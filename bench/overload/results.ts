@@ -115,7 +115,7 @@ async function measureHandler(name: HandlerName, refusals: RefusalCost): Promise
  */
 function possibleAt(load: number, { perSecond, use }: Capacity, refusalMs: number): number {
   const refusing = (perSecond * refusalMs) / 1_000
-  return Math.min(1, (1 - load * refusing) / (use - refusing))
+  return Math.min(1, Math.max(0, 1 - load * refusing) / Math.max(0.01, use - refusing))
 }
 
 function cell({ load, goodput, p99Ms, dirty }: Point): string {

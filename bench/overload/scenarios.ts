@@ -21,12 +21,12 @@ export async function measureCalm(
   { perSecond }: Capacity,
 ): Promise<CalmOutcome> {
   const { everyMs, seconds, nearlyFullSeconds } = plan.calm
-  const afterMs = (plan.warmUp + nearlyFullSeconds) * 1_000
+  const afterMs = (plan.lead + nearlyFullSeconds) * 1_000
   const { phases } = await openPoint(
     { subject, handler, pause: { ms: 80, everyMs, afterMs } },
     {
       phases: [
-        phase(0.5, plan.warmUp, perSecond),
+        phase(0.5, plan.lead, perSecond),
         phase(0.9, nearlyFullSeconds, perSecond),
         phase(0.7, seconds, perSecond),
       ],
@@ -59,11 +59,7 @@ export async function measureRetries(
   const outcome = await openPoint(
     { subject, handler },
     {
-      phases: [
-        phase(0.7, plan.warmUp, perSecond),
-        phase(3, trigger, perSecond),
-        phase(0.7, after, perSecond),
-      ],
+      phases: [phase(0.7, plan.lead, perSecond), phase(3, trigger, perSecond), phase(0.7, after, perSecond)],
       retries: 3,
     },
   )
@@ -85,7 +81,7 @@ export async function measureCritical(
     { subject: 'spillway', handler },
     {
       phases: [
-        phase(0.5, plan.warmUp, perSecond),
+        phase(0.5, plan.lead, perSecond),
         phase(8, 0.5, perSecond),
         phase(8, plan.critical.seconds, perSecond),
       ],
@@ -123,7 +119,7 @@ export async function measureTenants(
     { subject: 'spillway', handler },
     {
       phases: [
-        phase(0.5, plan.warmUp, perSecond),
+        phase(0.5, plan.lead, perSecond),
         phase(total, 0.5, perSecond),
         phase(total, seconds, perSecond),
       ],

@@ -108,7 +108,7 @@ export const subjects: Readonly<Record<SubjectName, Subject>> = {
   spillway: {
     title: 'spillway',
     serve: handler =>
-      shedServer(createServer(listener(handler)), adaptive(), {
+      shedServer(createServer(listener(handler)), adaptive({ name: 'server' }), {
         criticality: request => (header(request, 'x-class') === 'low' ? 'sheddable' : undefined),
         tenant: request => header(request, 'x-tenant'),
       }),

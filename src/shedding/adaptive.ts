@@ -22,6 +22,7 @@
  * Why not by delay alone, as in CoDel? An 80 ms pause at 70 % load leaves a queue that takes 270 ms to go away, and
  * so does an overload of a third of a second. Only the rates tell the one from the other.
  */
+import { register } from '../core/mechanism.ts'
 import { knownOptions, nameOption } from '../core/options.ts'
 import {
   type AdaptiveOptions,
@@ -57,7 +58,7 @@ const BASES = 3
  * run its queue; `runnerOf` does for those who use it by hand.
  */
 export function adaptive(options: AdaptiveOptions = {}): Adaptive {
-  return new Adaptive(options)
+  return register(new Adaptive(options))
 }
 
 export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
@@ -174,6 +175,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
         return call
       }
     }
+    this.rate.dry()
     return undefined
   }
 

@@ -4,6 +4,7 @@
  *   L ← ⌊L·b⌋     a call was dropped, or took longer than the timeout
  *   L ← L + 1     at least half of L was in flight when the call began
  */
+import { register } from '../core/mechanism.ts'
 import { numberOption } from '../core/options.ts'
 import { checkRange, clamp, type LimitRange } from './limit-range.ts'
 import { type Law, Limiter, type LimiterSnapshot } from './limiter.ts'
@@ -43,7 +44,7 @@ const defaults: Settings = {
  */
 export function aimd(options: AimdOptions = {}): Shedder<AimdOptions, AimdSnapshot> {
   const law = new AimdLaw(options)
-  return new Limiter<AimdOptions, Settings>('aimd', law, Object.keys(defaults), options)
+  return register(new Limiter<AimdOptions, Settings>('aimd', law, Object.keys(defaults), options))
 }
 
 /** The limit after a call that began as the `inFlight`th of `limit` and was lost or not. */

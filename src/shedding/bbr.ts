@@ -19,6 +19,7 @@
  *   It counts errors as answers, and an error that comes at once is a very short time; here only successes count.
  *   Before the first bucket is full it lets one call in at a time; here it refuses nobody yet.
  */
+import { register } from '../core/mechanism.ts'
 import { functionOption, numberOption } from '../core/options.ts'
 import { cpuUse, loopUse } from '../internal/process-use.ts'
 import { type Law, Limiter, type LimiterSnapshot } from './limiter.ts'
@@ -75,7 +76,9 @@ const defaults: Settings = {
 /** Limits the calls in flight by Little's law while the process is busy. Blind to synchronous handlers and to waits. */
 export function bbr(options: BbrOptions = {}): Shedder<BbrOptions, BbrSnapshot> {
   const law = new BbrLaw(options)
-  return new Limiter<BbrOptions, State>('bbr', law, [...Object.keys(defaults), 'cpu', 'loop'], options)
+  return register(
+    new Limiter<BbrOptions, State>('bbr', law, [...Object.keys(defaults), 'cpu', 'loop'], options),
+  )
 }
 
 /** How many calls fit: what comes through in a second, times the seconds that one takes. */

@@ -11,6 +11,7 @@
  * A call's wait is hidden in the kernel and in the event loop, where nothing can measure it. By default d is how
  * long the loop has been busy without a break, which is the least that whatever is read now has waited.
  */
+import { register } from '../core/mechanism.ts'
 import { functionOption, knownOptions, nameOption, numberOption } from '../core/options.ts'
 import { BusyStreak } from '../internal/busy-streak.ts'
 import { loopIdleMs } from '../internal/event-loop.ts'
@@ -42,7 +43,7 @@ const PATIENCE = [4, 2, 1.5, 1] as const
  * whatever waits for something other than the loop.
  */
 export function codel(options: CodelOptions = {}): Shedder<CodelOptions, CodelSnapshot> {
-  return new Codel(options)
+  return register(new Codel(options))
 }
 
 class Codel implements Shedder<CodelOptions, CodelSnapshot> {

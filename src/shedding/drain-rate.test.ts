@@ -28,6 +28,24 @@ test('is the plain mean at first, and that of the last 200 ms later', () => {
   expect(rate.perMs).toBeCloseTo(0.5, 1)
 })
 
+test('what began before the queue ran dry is the least it can be: too short a queue does not confirm itself', () => {
+  const rate = new DrainRate()
+  rate.restart(0)
+  let now = run(rate, 0, 5, 0.5)
+  expect(rate.perMs).toBeCloseTo(0.1)
+  // As much as that begins, again and again, because no more is let into the queue.
+  for (let step = 0; step < 20; step++) {
+    rate.started(0.5)
+    rate.dry()
+    now += 5
+    rate.measure(now)
+  }
+  expect(rate.perMs).toBe(1)
+  // Where there is always something left, it is what it is.
+  now = run(rate, now, 1_500, 0.5)
+  expect(rate.perMs).toBeLessThan(0.11)
+})
+
 test('is known once it has been measured for long enough, over more than a few calls', () => {
   const rate = new DrainRate()
   rate.restart(0)

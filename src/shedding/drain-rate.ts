@@ -5,11 +5,17 @@
  *   r ← r + min(1, Δ / min(τ, t))·(started / Δ - r)      t = since the queue formed
  *
  * So the first measurement of a busy time replaces what was known before, and later ones are averaged.
+ *
+ * When the queue has run dry since, more could have begun than there was: what began is the least that r can be.
+ * Then r grows, by so much in GROW, and never falls. Otherwise a queue that is kept as short as r allows would
+ * confirm whatever r was: too short a queue, too little to begin, an r that is too small.
  */
 const TAU_MS = 200
 const LEAST = 0.001
 /** Shorter measurements are put off: what begins in one batch is a lot for half a millisecond. */
 const MIN_STEP_MS = 0.5
+/** How long it takes to grow by as much as there is, while there is never enough waiting. */
+const GROW_MS = 20
 
 export class DrainRate {
   perMs: number
@@ -17,6 +23,7 @@ export class DrainRate {
   private at: number
   private startedMs: number
   private count: number
+  private ranDry: boolean
 
   constructor() {
     this.perMs = 1
@@ -24,6 +31,7 @@ export class DrainRate {
     this.at = 0
     this.startedMs = 0
     this.count = 0
+    this.ranDry = false
   }
 
   /** A queue forms, or whatever was measured of it so far has been spoilt. */
@@ -32,6 +40,12 @@ export class DrainRate {
     this.at = now
     this.startedMs = 0
     this.count = 0
+    this.ranDry = false
+  }
+
+  /** One more call could have begun, but there was none. */
+  dry(): void {
+    this.ranDry = true
   }
 
   /** A call that waited begins. */
@@ -48,9 +62,11 @@ export class DrainRate {
       return
     }
     const weight = Math.min(1, step / Math.min(TAU_MS, now - this.since))
-    this.perMs = Math.max(LEAST, this.perMs + weight * (this.startedMs / step - this.perMs))
+    const least = this.ranDry ? Math.min(1, this.perMs * (1 + step / GROW_MS)) : LEAST
+    this.perMs = Math.max(least, this.perMs + weight * (this.startedMs / step - this.perMs))
     this.at = now
     this.startedMs = 0
+    this.ranDry = false
   }
 
   /** Whether what is known goes back `ms` at least, and to more than a few calls. */

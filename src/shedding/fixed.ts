@@ -1,3 +1,4 @@
+import { register } from '../core/mechanism.ts'
 import { numberOption } from '../core/options.ts'
 import { type Law, Limiter, type LimiterSnapshot } from './limiter.ts'
 import type { Shedder, ShedderOptions } from './shedder.ts'
@@ -14,7 +15,7 @@ export type FixedSnapshot = LimiterSnapshot
  * nothing that changes is noticed.
  */
 export function fixed(options: FixedOptions): Shedder<FixedOptions, FixedSnapshot> {
-  return new Limiter('fixed', new FixedLaw(options), ['limit'], options)
+  return register(new Limiter('fixed', new FixedLaw(options), ['limit'], options))
 }
 
 class FixedLaw implements Law<FixedOptions> {

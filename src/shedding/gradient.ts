@@ -13,6 +13,7 @@
  * g = 1, or it creeps up for ever under a mild overload. And the limit may fall to 4, because on one thread 20
  * calls in flight are already a long queue.
  */
+import { register } from '../core/mechanism.ts'
 import { numberOption } from '../core/options.ts'
 import { checkRange, clamp, type LimitRange } from './limit-range.ts'
 import { type Law, Limiter, type LimiterSnapshot } from './limiter.ts'
@@ -69,7 +70,7 @@ const WARM_UP = 10
 /** Limits the calls in flight by how much longer they take than usual. Steady; blind to synchronous work. */
 export function gradient(options: GradientOptions = {}): Shedder<GradientOptions, GradientSnapshot> {
   const law = new GradientLaw(options)
-  return new Limiter<GradientOptions, State>('gradient', law, Object.keys(defaults), options)
+  return register(new Limiter<GradientOptions, State>('gradient', law, Object.keys(defaults), options))
 }
 
 /** The limit after a window in which calls took `shortMs` where they usually take `longMs`. */

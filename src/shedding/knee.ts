@@ -15,7 +15,7 @@
  *   it did
  *     r ≤ 1.2                              L = twice as many as have been in flight
  *     r ≤ 1.5                              L = L + √L
- *     r > 1.5                              L = max(K, L · max(1/2, 1.5/r))
+ *     r > 1.5                              L = max(1.5 · K, L · max(1/2, 1.5/r))
  *
  * Is r up because calls queue, or because each takes longer than it did? They take longer when throughput is less
  * than half of what it was (K has halved though the limit is reached), and when half as many in flight are just as
@@ -241,7 +241,8 @@ export class Knee {
     else if (ratio <= TOLERANCE) this.set(this.limit + Math.sqrt(this.limit), 'full')
     else {
       const cut = this.limit * Math.max(0.5, TOLERANCE / ratio)
-      this.set(Math.max(cut, needed * change), 'queueing')
+      // With no more than K a loop that is busy between two waits would run out of calls now and then.
+      this.set(Math.max(cut, TOLERANCE * needed * change), 'queueing')
     }
   }
 

@@ -7,9 +7,23 @@ test('costs: the first is believed, later ones are averaged, none is nothing', (
   route.learnCost(20)
   expect(route.costMs).toBe(20)
   route.learnCost(10)
-  expect(route.costMs).toBe(19)
-  for (let i = 0; i < 500; i++) route.learnCost(0)
+  expect(route.costMs).toBe(15)
+  for (let i = 0; i < 1_000; i++) route.learnCost(0)
   expect(route.costMs).toBe(0.01)
+})
+
+test('a process that had to wait in the middle of a call does not make all calls look expensive', () => {
+  const route = new RouteBook().get('/')
+  for (let i = 0; i < 100; i++) route.learnCost(0.5)
+  route.learnCost(500)
+  expect(route.costMs).toBeLessThan(0.6)
+})
+
+test('one call in ten that costs thirty times as much counts in full', () => {
+  const route = new RouteBook().get('/')
+  for (let i = 0; i < 1_000; i++) route.learnCost(i % 10 === 9 ? 15 : 0.5)
+  expect(route.costMs).toBeGreaterThan(1.6)
+  expect(route.costMs).toBeLessThan(2.3)
 })
 
 describe('the time of an undisturbed call', () => {

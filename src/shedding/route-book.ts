@@ -1,5 +1,7 @@
-/** The weight of a new measurement of a cost. */
-const COST_WEIGHT = 0.1
+/** The weight of a new measurement of a cost, once there are enough for a mean of all. */
+const COST_WEIGHT = 0.02
+/** What took longer than so many calls is no call any more: a collection, or a process that had to wait for its turn. */
+const MOST_CALLS = 10
 /** A call whose cost nobody knows yet is taken to be a light one: what is wrong with that shows at once. */
 const UNKNOWN_COST_MS = 0.1
 const MIN_COST_MS = 0.01
@@ -18,22 +20,23 @@ export class Route {
   costMs: number
   /** How long one takes when nothing is in its way; `NaN` while unknown. */
   baseMs: number
-  private measured: boolean
+  private measured: number
   private count: number
   private sumMs: number
 
   constructor() {
     this.costMs = UNKNOWN_COST_MS
     this.baseMs = Number.NaN
-    this.measured = false
+    this.measured = 0
     this.count = 0
     this.sumMs = 0
   }
 
   learnCost(ms: number): void {
-    const cost = this.measured ? this.costMs + COST_WEIGHT * (ms - this.costMs) : ms
-    this.costMs = Math.max(MIN_COST_MS, cost)
-    this.measured = true
+    this.measured++
+    const weight = Math.max(COST_WEIGHT, 1 / this.measured)
+    const most = this.measured > FIRST_CALLS ? MOST_CALLS * this.costMs : Infinity
+    this.costMs = Math.max(MIN_COST_MS, this.costMs + weight * (Math.min(ms, most) - this.costMs))
   }
 
   /** The first few calls make the base, before an overload has had time to make the next ones slow. */

@@ -22,9 +22,9 @@ import type { Shedder } from './shedder.ts'
 
 const BATCH_MS = 5
 const MAX_SLOTS = 64
-/** Turns, and time, that only take in, for each batch. */
+/** Turns, and time, that only take in, for each batch: two thirds of the loop's time at most. */
 const INTAKE_TURNS = 128
-const INTAKE_MS = 20
+const INTAKE_MS = 10
 /** How often waiting calls are looked at while the limit lets none begin. */
 const WATCH_MS = 5
 

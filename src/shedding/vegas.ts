@@ -14,6 +14,7 @@
  * The original then takes the time of the one call in hand, which under load is a long one: each probe raises R0,
  * and with it the limit. Here it is the shortest time since the probe before.
  */
+import { register } from '../core/mechanism.ts'
 import { functionOption, numberOption } from '../core/options.ts'
 import { checkRange, clamp, type LimitRange } from './limit-range.ts'
 import { type Law, Limiter, type LimiterSnapshot } from './limiter.ts'
@@ -48,7 +49,9 @@ const defaults: Settings = { initialLimit: 20, minLimit: 1, maxLimit: 1_000, pro
 /** Limits the calls in flight by how much longer they take than the quickest. Fast to follow, easily misled. */
 export function vegas(options: VegasOptions = {}): Shedder<VegasOptions, VegasSnapshot> {
   const law = new VegasLaw(options)
-  return new Limiter<VegasOptions, State>('vegas', law, [...Object.keys(defaults), 'random'], options)
+  return register(
+    new Limiter<VegasOptions, State>('vegas', law, [...Object.keys(defaults), 'random'], options),
+  )
 }
 
 /** The limit after a call that took `ms` where the quickest takes `baseMs`. */
