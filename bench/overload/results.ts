@@ -104,8 +104,19 @@ async function measureHandler(name: HandlerName, refusals: RefusalCost): Promise
     curves.push(curve)
     progress(`  ${subjects[subject].title.padEnd(24)}${curve.points.map(cell).join('  ')}`)
   }
-  const calm = await measureCalm('spillway', name, capacity)
+  const calm = (await measureCalm('spillway', name, capacity)) ?? calmOf(curves.at(-1)!)
   return { capacity, possible, curves, calm }
+}
+
+/** The same from a curve, where nothing longer has been measured. */
+function calmOf({ points }: Curve): CalmOutcome {
+  const [at07, at09] = [0.7, 0.9].map(load => points.find(point => point.load === load)!)
+  return {
+    refusedAt07: at07!.refused + at07!.lost,
+    refusedAt09: at09!.refused + at09!.lost,
+    p99MsAt07: at07!.p99Ms,
+    p99MsAt09: at09!.p99Ms,
+  }
 }
 
 /**

@@ -26,7 +26,7 @@ const FOREIGN_SHARE = 0.05
 const LATE_MS = 5
 const TRIES = 3
 /** How many points are measured again at most, so that a run on a busy machine ends as well. */
-const REPEATS = quick ? 0 : 8
+const REPEATS = quick ? 0 : 5
 let repeated = 0
 
 export interface Measured {

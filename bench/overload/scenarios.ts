@@ -19,7 +19,8 @@ export async function measureCalm(
   subject: SubjectName,
   handler: HandlerName,
   { perSecond }: Capacity,
-): Promise<CalmOutcome> {
+): Promise<CalmOutcome | undefined> {
+  if (plan.calm === undefined) return undefined
   const { everyMs, seconds, nearlyFullSeconds } = plan.calm
   const afterMs = (plan.lead + nearlyFullSeconds) * 1_000
   const { phases } = await openPoint(
