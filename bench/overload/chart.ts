@@ -167,12 +167,12 @@ function legendOf(
   width: number,
 ): { readonly body: string; readonly height: number } {
   const parts: string[] = []
-  let x = PANEL.left
+  let x = 0
   let y = 8
   for (const [i, name] of names.entries()) {
-    const itemWidth = 44 + name.length * 6.6
+    const itemWidth = 42 + name.length * 6.3
     if (x + itemWidth > width - MARGIN.left - MARGIN.right) {
-      x = PANEL.left
+      x = 0
       y += 20
     }
     parts.push(`<path class="line s${i}" d="M${x} ${y}h22"/>`, text(x + 28, y + 4, name, ''))

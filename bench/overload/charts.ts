@@ -34,7 +34,7 @@ const load: Axis = {
 const goodput: Axis = {
   label: 'goodput',
   min: 0,
-  max: 1.1,
+  max: 1.2,
   ticks: [0, 0.25, 0.5, 0.75, 1].map(at => ({ at, text: `${at * 100} %` })),
 }
 
@@ -107,7 +107,7 @@ function steps(results: Results, names: readonly HandlerName[]): Chart {
       ],
       series: results.handlers[name].curves.map(({ subject, timeline }) => ({
         name: subjects[subject].title,
-        points: timeline.map((y, i) => ({ x: (i + 0.5) / 10, y })),
+        points: timeline.slice(0, 10 * endS).map((y, i) => ({ x: (i + 0.5) / 10, y })),
       })),
     })),
     styles: byTitle,
