@@ -1,13 +1,12 @@
 /** Servers that show what the protection itself costs. */
 import { createServer, type Server } from 'node:http'
-import express from 'express'
 import { shedServer } from 'spillway/http'
 import { adaptive } from 'spillway/shedding'
 import { answerOk } from './handlers.ts'
 
 export type CostVariant = 'bare503' | 'express503' | 'hello' | 'guardedHello'
 
-export const costServers: Readonly<Record<CostVariant, () => Server>> = {
+export const costServers: Readonly<Record<CostVariant, () => Promise<Server> | Server>> = {
   /** What refusing costs at the least. */
   bare503: () =>
     createServer((_request, response) => {
@@ -15,7 +14,8 @@ export const costServers: Readonly<Record<CostVariant, () => Server>> = {
       response.end()
     }),
   /** Express that can serve 200 requests a second and hardly works for them: nearly all that comes is refused. */
-  express503: () => {
+  express503: async () => {
+    const { default: express } = await import('express')
     const app = express()
     const waiting: (() => void)[] = []
     setInterval(() => waiting.shift()?.(), 5)

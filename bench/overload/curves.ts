@@ -48,7 +48,7 @@ export async function measureCapacity(handler: HandlerName): Promise<Capacity> {
   const { port } = server
   const kinds = kindsOf(handler)
   const load = { port, kinds, connections: handlers[handler].concurrency }
-  await closedLoad({ port, kinds, connections: plan.warmUp.connections, seconds: plan.capacity.warmUp })
+  await closedLoad({ ...load, seconds: plan.capacity.warmUp })
   const rounds: { perSecond: number; use: number }[] = []
   for (let round = 0; round < plan.capacity.rounds; round++) {
     const { served, seconds, cpuMs } = await watched(server, () =>
@@ -57,7 +57,7 @@ export async function measureCapacity(handler: HandlerName): Promise<Capacity> {
     rounds.push({ perSecond: served / seconds, use: Math.min(1, cpuMs / 1_000 / seconds) })
   }
   const { perSecond, use } = rounds.toSorted((a, b) => b.perSecond - a.perSecond)[0]!
-  const unloaded = [phase(0.3, 2 * plan.capacity.seconds, perSecond)]
+  const unloaded = [phase(0.3, plan.capacity.unloaded, perSecond)]
   const { phases } = await openLoad({ port, kinds, phases: unloaded, retries: 0, seed: 1 })
   await server.child.stop()
   return { perSecond, use: Number.isNaN(use) ? 1 : use, unloadedP99Ms: phases[0]!.p99Ms }

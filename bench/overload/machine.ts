@@ -12,8 +12,11 @@ const pins: boolean =
 
 /** Where sessions share the processors as equals, the priority of a process counts only within its own. */
 export function raisePriority(): void {
+  const file = '/proc/self/autogroup'
   try {
-    writeFileSync('/proc/self/autogroup', '-19')
+    const before = /nice (-?\d+)/.exec(readFileSync(file, 'utf8'))![1]!
+    writeFileSync(file, '-19')
+    process.on('exit', () => writeFileSync(file, before))
   } catch {
     // Not on this system, or not allowed.
   }

@@ -19,7 +19,13 @@ export interface Plan {
   readonly warmUp: { readonly connections: number; readonly seconds: number }
   /** For how long half of the capacity is asked for before more is. */
   readonly lead: number
-  readonly capacity: { readonly warmUp: number; readonly rounds: number; readonly seconds: number }
+  readonly capacity: {
+    readonly warmUp: number
+    readonly rounds: number
+    readonly seconds: number
+    /** A third of it, for the times of requests that nothing holds up. */
+    readonly unloaded: number
+  }
   /** The journey of the pictures over time. */
   readonly step: Journey
   /** Each on a fresh server. A load above 1 has a point of the curve, and below as well where it is not 0.5. */
@@ -69,7 +75,7 @@ const full: Plan = {
   subjects: all,
   warmUp: { connections: 128, seconds: 1 },
   lead: 0.5,
-  capacity: { warmUp: 1.5, rounds: 4, seconds: 0.8 },
+  capacity: { warmUp: 1.5, rounds: 4, seconds: 0.8, unloaded: 1.6 },
   step,
   ours: [
     [
@@ -102,31 +108,31 @@ const full: Plan = {
 
 const small: Plan = {
   subjects: ['overloadProtection', 'spillway'],
-  warmUp: { connections: 64, seconds: 0.15 },
+  warmUp: { connections: 64, seconds: 0.1 },
   lead: 0.1,
-  capacity: { warmUp: 0.15, rounds: 1, seconds: 0.2 },
+  capacity: { warmUp: 0.15, rounds: 1, seconds: 0.2, unloaded: 0.15 },
   step,
   ours: [
     [
-      { load: 0.7, seconds: 0.15 },
-      { load: 0.9, seconds: 0.15 },
+      { load: 0.7, seconds: 0.1 },
+      { load: 0.9, seconds: 0.1 },
       { load: 0.5, seconds: 0.1 },
-      { load: 4, settle: 0.2, seconds: 0.25 },
-      { load: 0.5, seconds: 0.2 },
-      { load: 8, settle: 0.2, seconds: 0.25 },
+      { load: 4, settle: 0.15, seconds: 0.2 },
+      { load: 0.5, seconds: 0.15 },
+      { load: 8, settle: 0.15, seconds: 0.2 },
     ],
   ],
   peers: [
     [
-      { load: 4, settle: 0.15, seconds: 0.2 },
-      { load: 8, settle: 0.1, seconds: 0.2 },
+      { load: 4, settle: 0.1, seconds: 0.15 },
+      { load: 8, settle: 0.1, seconds: 0.15 },
     ],
   ],
   calm: undefined,
-  retry: { subjects: ['spillway'], others: [], trigger: 0.5, after: 0.5 },
+  retry: { subjects: ['spillway'], others: [], trigger: 0.4, after: 0.4 },
   critical: { handlers: ['cpu'], seconds: 0.3 },
-  tenants: { handlers: ['cpu'], seconds: 0.5 },
-  cost: { rounds: 1, seconds: 0.15, handlers: ['mixed'] },
+  tenants: { handlers: ['cpu'], seconds: 0.3 },
+  cost: { rounds: 1, seconds: 0.1, handlers: ['mixed'] },
 }
 
 export const plan: Plan = quick ? small : full

@@ -83,7 +83,7 @@ export async function measureCritical(
     {
       phases: [
         phase(0.5, plan.lead, perSecond),
-        phase(8, 0.5, perSecond),
+        phase(8, plan.lead, perSecond),
         phase(8, plan.critical.seconds, perSecond),
       ],
       kinds,
@@ -121,7 +121,7 @@ export async function measureTenants(
     {
       phases: [
         phase(0.5, plan.lead, perSecond),
-        phase(total, 0.5, perSecond),
+        phase(total, plan.lead, perSecond),
         phase(total, seconds, perSecond),
       ],
       kinds,

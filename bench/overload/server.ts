@@ -17,7 +17,7 @@ let pausing: NodeJS.Timeout | undefined
 async function serve(spec: ServerSpec | CostVariant): Promise<void> {
   const server =
     typeof spec === 'string'
-      ? costServers[spec]()
+      ? await costServers[spec]()
       : await subjects[spec.subject].serve(handlers[spec.handler])
   current = { server, spec }
   server.keepAliveTimeout = 72_000

@@ -1,11 +1,9 @@
 /**
  * Who stands in front of the handlers. The peers as their manuals show them, with their default thresholds unless
- * said otherwise; the two laws of other languages as a plain middleware; ours in front of the server.
+ * said otherwise; the two laws of other languages as a plain middleware; ours in front of the server. What takes long
+ * to load is loaded by those who need it.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import underPressure from '@fastify/under-pressure'
-import express from 'express'
-import fastify from 'fastify'
 import protect from 'overload-protection'
 import { shedServer } from 'spillway/http'
 import { adaptive, bbr, gradient, type Shedder, shedCall } from 'spillway/shedding'
@@ -14,7 +12,7 @@ import { answerOk, answerText, type HandlerKind } from './handlers.ts'
 export interface Subject {
   readonly title: string
   /** A server that is protected and serves `handler`, not yet listening. */
-  serve(handler: HandlerKind): Promise<Server> | Server
+  serve(handler: HandlerKind): Promise<Server>
 }
 
 /** A middleware of node:http and of express: answers itself, or calls `next`. */
@@ -23,7 +21,7 @@ type Guard = (request: IncomingMessage, response: ServerResponse, next: () => vo
 type Listener = (request: IncomingMessage, response: ServerResponse) => void
 
 /** The handler with a guard in front of it, if there is one: on node:http, or on express where it takes a body. */
-function listener(handler: HandlerKind, guard?: Guard): Listener {
+async function listener(handler: HandlerKind, guard?: Guard): Promise<Listener> {
   const work = handler.work()
   const serve: Listener = (request, response) => work(request, () => answerOk(response))
   if (handler.bodyBytes === undefined) {
@@ -31,6 +29,7 @@ function listener(handler: HandlerKind, guard?: Guard): Listener {
       ? serve
       : (request, response) => guard(request, response, () => serve(request, response))
   }
+  const { default: express } = await import('express')
   const app = express()
   if (guard !== undefined) app.use(guard)
   app.use(express.json())
@@ -44,7 +43,7 @@ function refuse(response: ServerResponse): void {
 }
 
 function guarded(title: string, makeGuard: () => Promise<Guard> | Guard): Subject {
-  return { title, serve: async handler => createServer(listener(handler, await makeGuard())) }
+  return { title, serve: async handler => createServer(await listener(handler, await makeGuard())) }
 }
 
 /** A shedder as a plain middleware, where each framework has its place for one. */
@@ -75,7 +74,7 @@ export type SubjectName =
   | 'spillway'
 
 export const subjects: Readonly<Record<SubjectName, Subject>> = {
-  none: { title: 'no protection', serve: handler => createServer(listener(handler)) },
+  none: { title: 'no protection', serve: async handler => createServer(await listener(handler)) },
   // Its sampler runs from the moment when it is imported.
   toobusy: guarded('toobusy-js', async () => {
     const { default: toobusy } = await import('toobusy-js')
@@ -90,6 +89,8 @@ export const subjects: Readonly<Record<SubjectName, Subject>> = {
   underPressure: {
     title: '@fastify/under-pressure',
     async serve(handler) {
+      const { default: fastify } = await import('fastify')
+      const { default: underPressure } = await import('@fastify/under-pressure')
       const app = fastify({ bodyLimit: 1_048_576 })
       // The README's 1,000 ms let nobody be refused before it is too late.
       await app.register(underPressure, { maxEventLoopDelay: 100, maxEventLoopUtilization: 0.98 })
@@ -107,15 +108,14 @@ export const subjects: Readonly<Record<SubjectName, Subject>> = {
   gradient2: guarded('Gradient2', () => plain(gradient({ minLimit: 20 }))),
   spillway: {
     title: 'spillway',
-    serve: handler =>
-      shedServer(createServer(listener(handler)), adaptive({ name: 'server' }), {
+    serve: async handler =>
+      shedServer(createServer(await listener(handler)), adaptive({ name: 'server' }), {
         criticality: request => (header(request, 'x-class') === 'low' ? 'sheddable' : undefined),
         tenant: request => header(request, 'x-tenant'),
       }),
   },
 }
 
-export const subjectNames: readonly SubjectName[] = Object.keys(subjects) as SubjectName[]
-export const peerNames: readonly SubjectName[] = subjectNames.filter(
+export const peerNames: readonly SubjectName[] = (Object.keys(subjects) as SubjectName[]).filter(
   name => name !== 'spillway' && name !== 'none',
 )
