@@ -13,8 +13,8 @@ import { measureAll, tables } from './results.ts'
 import { startClients, stopAll } from './rig.ts'
 import { subjects } from './subjects.ts'
 
-const help = `npm run bench:overload              all subjects, all loads: about 13 minutes; writes bench/results/overload*
-npm run bench:overload -- --quick   the same, smaller: half a minute; writes nothing
+const help = `npm run bench:overload              all subjects, all loads: about 15 minutes; writes bench/results/overload*
+npm run bench:overload -- --quick   the same, smaller: under 45 seconds; writes nothing
 
 Handlers
 ${handlerNames.map(name => `  ${name.padEnd(20)}${handlers[name].about}`).join('\n')}
