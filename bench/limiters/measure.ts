@@ -25,7 +25,7 @@ function keyOf(i: number): string {
   received[end] = DOT
   end = write((i >> 8) & 255, end + 1)
   received[end] = DOT
-  return received.latin1Slice(0, write(i & 255, end + 1))
+  return received.toString('latin1', 0, write(i & 255, end + 1))
 }
 
 const DOT = 46
