@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Request, RequestHandler } from 'express'
 import type { Middleware } from '../../core/handler.ts'
 import { guardWith, type ProtectOptions } from '../http/protect.ts'
@@ -12,11 +14,11 @@ export function protect(
   middleware: Middleware<Request, void>,
   options: ProtectOptions<Request> = {},
 ): RequestHandler {
-  const guard = guardWith('protect', middleware, options, callerOf)
+  const guard = guardWith('protect', middleware, options, addressOf)
   return (request, response, next) => guard(request, response, { begin: next, fail: next })
 }
 
 /** `request.ip`, which takes microseconds to find out that there is no proxy. */
-function callerOf(request: Request): string | undefined {
-  return request.headers['x-forwarded-for'] === undefined ? request.socket.remoteAddress : request.ip
+function addressOf(request: Request, socket: Socket, headers: IncomingHttpHeaders): string | undefined {
+  return headers['x-forwarded-for'] === undefined ? socket.remoteAddress : request.ip
 }

@@ -1,4 +1,5 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Middleware } from '../../core/handler.ts'
 import { functionOption } from '../../core/options.ts'
 import { type Exchange, exchangeOf } from './exchange.ts'
@@ -37,8 +38,8 @@ export function protectHandler(
 }
 
 /** The address at the other end of the connection. */
-function addressOf(request: IncomingMessage): string | undefined {
-  return request.socket.remoteAddress
+function addressOf(_request: IncomingMessage, socket: Socket): string | undefined {
+  return socket.remoteAddress
 }
 
 /** Answers what a listener, or a middleware in front of it, failed with. */

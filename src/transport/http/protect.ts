@@ -1,4 +1,5 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { defaultContext } from '../../core/ambient.ts'
 import { writeAnswerFields } from '../../core/answer-fields.ts'
 import type { Context } from '../../core/context.ts'
@@ -24,26 +25,27 @@ export function guardWith<Req extends IncomingMessage>(
   owner: string,
   middleware: Middleware<Req, void>,
   options: ProtectOptions<Req>,
-  defaultCaller: (request: Req) => string | undefined,
+  addressOf: (request: Req, socket: Socket, headers: IncomingHttpHeaders) => string | undefined,
 ): Guard<Req> {
   functionOption('middleware', middleware)
   knownOptions(owner, options, ['timeoutMs', 'trustPeers', 'caller'])
   checkInbound(options)
-  const callerOf = functionOption('caller', options.caller ?? defaultCaller)
+  const callerOf = options.caller === undefined ? addressOf : functionOption('caller', options.caller)
   const call = middleware<Req, void>(proceed)
 
   return (request, response, framework) => {
-    const requests = requestsOn<Exchange>(request.socket)
+    // Each is read once: express changes the prototype of its requests, after which reading any property is slow.
+    const { socket, headers } = request
+    const requests = requestsOn<Exchange>(socket)
     const outer = requests.get(request)
     let caller: string | undefined
     try {
       const own = outer === undefined || options.caller !== undefined
-      caller = own ? callerOf(request) : outer.context.caller
+      caller = own ? callerOf(request, socket, headers) : outer.context.caller
     } catch (error) {
       framework.fail(error)
       return
     }
-    const { headers } = request
     const opened = openInbound(name => headers[name] as string | undefined, options, caller, outer?.context)
     const context =
       outer === undefined
