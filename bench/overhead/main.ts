@@ -13,11 +13,13 @@ import { cases } from './cases.ts'
 import { compareExpress } from './express.ts'
 import { compareGrpc } from './grpc.ts'
 
-const sets = quick ? 2 : 4
-const rounds = quick ? 5 : 9
+const sets = quick ? 1 : 4
+const rounds = 9
 const turnMs = quick ? 40 : 200
 /** Of load: short blocks and many of them, because the machine may be faster now and slower a second later. */
-const blocks = quick ? { rounds: 9, blockMs: 300 } : { rounds: 25, blockMs: 600 }
+const blocks = quick ? { rounds: 6, blockMs: 300 } : { rounds: 25, blockMs: 600 }
+/** autocannon ends a block at full seconds only. */
+const seconds = { rounds: quick ? 3 : 15, blockMs: 1_000 }
 
 /** Each figure is what its first case takes over what the quickest of the others does. */
 const compared: Readonly<Record<string, readonly [string, ...string[]]>> = {
@@ -67,7 +69,7 @@ const over = ([above, ...below]: readonly [string, ...string[]]): Figure =>
     nanos.get(above)!.map((_, round) => Math.min(...below.map(name => nanos.get(name)![round]!))),
   )
 
-const express = await compareExpress(blocks)
+const express = await compareExpress(seconds)
 const grpc = await compareGrpc(blocks)
 console.log()
 console.log(
