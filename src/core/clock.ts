@@ -5,7 +5,7 @@ import { TimingWheel } from './timing-wheel.ts'
  * is held by at most one clock, and once.
  */
 export interface Alarm {
-  /** When it rings, on the clock's own scale. */
+  /** When it is to ring, on the clock's own scale. A clock that rounds it keeps what it made of it to itself. */
   at: number
   /** Whether the process stays alive for it. */
   readonly keepAlive: boolean

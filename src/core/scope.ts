@@ -166,9 +166,10 @@ export class Scope implements Alarm, Watcher, Follower {
   extend(deadline: number): void {
     if (this.ending !== undefined || this.parent !== undefined || deadline <= this.deadline) return
     const before = this.deadline
+    // First, because the deadline is also the time that it is armed for.
+    if (this.attached) this.clock.disarm(this)
     this.deadline = deadline
     if (!this.attached) return
-    this.clock.disarm(this)
     if (deadline < Infinity) this.clock.arm(this, deadline)
     // Those that had as long as this one left it to this one to tell them when.
     for (let below = this.watchers; below !== undefined; below = below.nextWatcher) {

@@ -27,6 +27,7 @@ class SteppedClock implements Clock {
   armed = 0
   private time = 0
   private readonly slots = new Map<number, Set<Alarm>>()
+  private readonly slotOf = new Map<Alarm, number>()
 
   now(): number {
     return this.time
@@ -34,15 +35,21 @@ class SteppedClock implements Clock {
 
   arm(alarm: Alarm, at: number): void {
     this.disarm(alarm)
-    alarm.at = Math.max(this.time + 1, Math.ceil(at))
-    const slot = this.slots.get(alarm.at)
-    if (slot === undefined) this.slots.set(alarm.at, new Set([alarm]))
+    alarm.at = at
+    const ms = Math.max(this.time + 1, Math.ceil(at))
+    const slot = this.slots.get(ms)
+    if (slot === undefined) this.slots.set(ms, new Set([alarm]))
     else slot.add(alarm)
+    this.slotOf.set(alarm, ms)
     this.armed++
   }
 
   disarm(alarm: Alarm): void {
-    if (this.slots.get(alarm.at)?.delete(alarm)) this.armed--
+    const ms = this.slotOf.get(alarm)
+    if (ms === undefined) return
+    this.slotOf.delete(alarm)
+    this.slots.get(ms)!.delete(alarm)
+    this.armed--
   }
 
   async advance(ms: number): Promise<void> {

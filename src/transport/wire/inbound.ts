@@ -5,6 +5,7 @@ import { deadlineExceeded } from '../../core/rejection.ts'
 import { type Expiry, Scope } from '../../core/scope.ts'
 import { fromStranger } from '../../internal/inbound-call.ts'
 import { baggageHeader, parseBaggage } from './baggage.ts'
+import { grpcAttemptsHeader, httpAttemptHeader } from './outbound.ts'
 import { decodeGrpcTimeout, decodeHttpTimeout, grpcTimeoutHeader, httpTimeoutHeader } from './timeout.ts'
 
 /** What a listener lets the outside say about a call. */
@@ -89,8 +90,8 @@ function valuesIn(read: ReadHeader): ContextValues {
 }
 
 function attemptOf(read: ReadHeader): number {
-  const previous = parse(read('grpc-previous-rpc-attempts'), decodeCount)
-  const attempt = previous === undefined ? parse(read('x-retry-attempt'), decodeCount) : previous + 1
+  const previous = parse(read(grpcAttemptsHeader), decodeCount)
+  const attempt = previous === undefined ? parse(read(httpAttemptHeader), decodeCount) : previous + 1
   return attempt === undefined ? 1 : Math.min(MAX_ATTEMPT, Math.max(1, attempt))
 }
 
