@@ -5,20 +5,11 @@ import {
   type ServiceDefinition,
   type UntypedHandleCall,
 } from '@grpc/grpc-js'
+import { unary } from '../lib/unary.ts'
 
-const bytes = (message: Buffer): Buffer => message
-
-/** One unary method that answers with its request. The messages are bytes, so that only the call itself is measured. */
+/** One unary method that answers with its request. */
 export const echoService: ServiceDefinition<{ echo: UntypedHandleCall }> = {
-  echo: {
-    path: '/bench.Echo/Echo',
-    requestStream: false,
-    responseStream: false,
-    requestSerialize: bytes,
-    requestDeserialize: bytes,
-    responseSerialize: bytes,
-    responseDeserialize: bytes,
-  },
+  echo: unary('/bench.Echo/Echo'),
 }
 
 /** The client as a generator would have typed it. */

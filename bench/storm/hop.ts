@@ -5,20 +5,11 @@ import {
   type ServiceDefinition,
   type UntypedHandleCall,
 } from '@grpc/grpc-js'
-
-const bytes = (message: Buffer): Buffer => message
+import { unary } from '../lib/unary.ts'
 
 /** One unary method, the same at every service of the chain: it answers what the service behind it answers. */
 export const hopService: ServiceDefinition<{ ask: UntypedHandleCall }> = {
-  ask: {
-    path: '/bench.Hop/Ask',
-    requestStream: false,
-    responseStream: false,
-    requestSerialize: bytes,
-    requestDeserialize: bytes,
-    responseSerialize: bytes,
-    responseDeserialize: bytes,
-  },
+  ask: unary('/bench.Hop/Ask'),
 }
 
 /** The client as a generator would have typed it. */

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
+import { backend, settled } from '../../test/support/isolation-backend.ts'
 import { chain, describe as parts } from '../core/chain.ts'
 import { createContext } from '../core/context.ts'
 import { inspect } from '../core/mechanism.ts'
 import { manualClock } from '../testing/manual-clock.ts'
 import { deadline } from '../timeout/deadline.ts'
-import { backend, settled } from './backend.test-kit.ts'
 import { bulkhead } from './bulkhead.ts'
 
 describe('bulkhead without a queue', () => {

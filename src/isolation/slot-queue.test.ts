@@ -1,12 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { getEventListeners } from 'node:events'
 import { describe, expect, it } from 'vitest'
+import { backend, flush, settled } from '../../test/support/isolation-backend.ts'
 import { chain } from '../core/chain.ts'
 import { createContext, openContext } from '../core/context.ts'
 import { defer } from '../internal/deferred.ts'
 import { manualClock } from '../testing/manual-clock.ts'
 import { deadline } from '../timeout/deadline.ts'
-import { backend, flush, settled } from './backend.test-kit.ts'
 import { bulkhead } from './bulkhead.ts'
 import { lanes } from './lanes.ts'
 

@@ -1,10 +1,6 @@
 import fc from 'fast-check'
 import { describe } from 'vitest'
-import { type Conformance, itConforms, type Subject } from './conformance.test-kit.ts'
-import { fixedWindow } from './fixed-window.ts'
-import { gcra } from './gcra.ts'
-import { leakyBucket } from './leaky-bucket.ts'
-import type { Limiter } from './limiter.ts'
+import { type Conformance, itConforms, type Subject } from '../../test/support/limiter-conformance.ts'
 import {
   alignedWindowModel,
   anchoredWindowModel,
@@ -14,7 +10,11 @@ import {
   logModel,
   tokenModel,
   warmUpModel,
-} from './models.test-kit.ts'
+} from '../../test/support/limiter-models.ts'
+import { fixedWindow } from './fixed-window.ts'
+import { gcra } from './gcra.ts'
+import { leakyBucket } from './leaky-bucket.ts'
+import type { Limiter } from './limiter.ts'
 import { slidingLog } from './sliding-log.ts'
 import { slidingWindow } from './sliding-window.ts'
 import type { LimiterSnapshot } from './slot-limiter.ts'

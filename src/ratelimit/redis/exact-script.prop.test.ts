@@ -1,23 +1,17 @@
 /** The script against models in BigInt, through a real redis whose clock is a key. */
 import fc from 'fast-check'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type RedisServer, startRedis } from '../../../test/support/redis.ts'
+import type { Redis } from 'ioredis'
+import { expect, test } from 'vitest'
+import { ownRedis } from '../../../test/support/own-redis.ts'
 import { setTime, TEST_TIME } from '../../../test/support/redis-time.ts'
 import { exactScript } from './exact-script.ts'
 
 const script = exactScript(TEST_TIME)
-let server: RedisServer
 let client: Redis
 let traces = 0
 
-beforeAll(async () => {
-  server = await startRedis()
-  client = new Redis(server.port)
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
+ownRedis(started => {
+  client = started
 })
 
 interface Model {

@@ -1,24 +1,17 @@
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type RedisServer, startRedis } from '../../../test/support/redis.ts'
+import type { Redis } from 'ioredis'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { ownRedis } from '../../../test/support/own-redis.ts'
 import { setTime, TEST_TIME } from '../../../test/support/redis-time.ts'
 import { manualClock } from '../../testing/index.ts'
 import { keyParts } from '../keyed-by.ts'
 import { buildLimiter, redisLimiter } from './redis-limiter.ts'
 import type { ExactOptions, RedisLimiter } from './types.ts'
 
-let server: RedisServer
 let client: Redis
 let names = 0
 
-beforeAll(async () => {
-  server = await startRedis()
-  client = new Redis(server.port, { enableOfflineQueue: false, autoResendUnfulfilledCommands: false })
-  await new Promise(resolve => client.once('ready', resolve))
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
+ownRedis(started => {
+  client = started
 })
 beforeEach(() => setTime(client, 80_000_000_000_000))
 

@@ -1,23 +1,17 @@
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type RedisServer, startRedis } from '../../../test/support/redis.ts'
+import type { Redis } from 'ioredis'
+import { expect, test } from 'vitest'
+import { ownRedis } from '../../../test/support/own-redis.ts'
 import { setTime, TEST_TIME } from '../../../test/support/redis-time.ts'
 import { fairScript } from './fair-script.ts'
 
 const script = fairScript(TEST_TIME)
 const SECOND = 1_000_000
 const WHOLE = 1_000_000
-let server: RedisServer
 let client: Redis
 let tests = 0
 
-beforeAll(async () => {
-  server = await startRedis()
-  client = new Redis(server.port)
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
+ownRedis(started => {
+  client = started
 })
 
 /** One key's members, who ask by hand; a lease of a second, a burst that fills in a second. */

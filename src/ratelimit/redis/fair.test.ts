@@ -1,7 +1,7 @@
 import fc from 'fast-check'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type RedisServer, startRedis } from '../../../test/support/redis.ts'
+import type { Redis } from 'ioredis'
+import { expect, test } from 'vitest'
+import { ownRedis } from '../../../test/support/own-redis.ts'
 import { Fleet, type FleetNode } from '../../../test/support/redis-fleet.ts'
 import { TEST_TIME } from '../../../test/support/redis-time.ts'
 import { createContext } from '../../core/context.ts'
@@ -10,17 +10,11 @@ import type { Decision } from '../limiter.ts'
 import { buildLimiter } from './redis-limiter.ts'
 import type { FairOptions, RedisLimiter } from './types.ts'
 
-let server: RedisServer
 let client: Redis
 let names = 0
 
-beforeAll(async () => {
-  server = await startRedis()
-  client = new Redis(server.port)
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
+ownRedis(started => {
+  client = started
 })
 
 interface Member {

@@ -1,23 +1,16 @@
 /** What went wrong in other limiters on Redis, each named by what happened there. */
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type RedisServer, startRedis } from '../../../test/support/redis.ts'
+import type { Redis } from 'ioredis'
+import { describe, expect, test } from 'vitest'
+import { ownRedis } from '../../../test/support/own-redis.ts'
 import { manualClock } from '../../testing/index.ts'
 import { redisLimiter } from './redis-limiter.ts'
 import type { RedisLimiter, RedisLimiterOptions } from './types.ts'
 
-let server: RedisServer
 let client: Redis
 let names = 0
 
-beforeAll(async () => {
-  server = await startRedis()
-  client = new Redis(server.port, { enableOfflineQueue: false, autoResendUnfulfilledCommands: false })
-  await new Promise(resolve => client.once('ready', resolve))
-})
-afterAll(async () => {
-  client.disconnect()
-  await server.stop()
+ownRedis(started => {
+  client = started
 })
 
 function make(options: Partial<RedisLimiterOptions> = {}): RedisLimiter {

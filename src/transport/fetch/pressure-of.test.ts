@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
+import { parked, start, until } from '../../../test/support/shed-server.ts'
 import { chain, layer } from '../../core/chain.ts'
 import { fixed } from '../../shedding/index.ts'
-import { parked, start, until } from '../http/shed.test-kit.ts'
 import { pressureOf } from './pressure-of.ts'
 import { protectFetch } from './protect-fetch.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { ok, start } from '../../../test/support/shed-server.ts'
 import { adaptive, type Shedder } from '../../shedding/index.ts'
-import { ok, start } from './shed.test-kit.ts'
 import type { ShedServerOptions } from './shed-server.ts'
 
 describe('what a request is to the shedder', () => {

@@ -2,8 +2,8 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { createServer, type IncomingMessage } from 'node:http'
 import express from 'express'
 import { describe, expect, test } from 'vitest'
+import { listen, ok, parked, start, until } from '../../../test/support/shed-server.ts'
 import { adaptive, fixed, type Shedder } from '../../shedding/index.ts'
-import { listen, ok, parked, start, until } from './shed.test-kit.ts'
 import { shedServer } from './shed-server.ts'
 
 describe('letting in', () => {

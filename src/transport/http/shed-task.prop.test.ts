@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { dial, listen, oneByOne, until } from '../../../test/support/shed-server.ts'
 import { fixed, type Shedder } from '../../shedding/index.ts'
-import { dial, listen, oneByOne, until } from './shed.test-kit.ts'
 import { shedServer } from './shed-server.ts'
 
 /** What a handler does with a request, by the path. */

@@ -2,10 +2,10 @@ import { once } from 'node:events'
 import { createServer, request as send } from 'node:http'
 import { connect } from 'node:net'
 import { describe, expect, test } from 'vitest'
+import { listen, oneByOne, parked, start, until } from '../../../test/support/shed-server.ts'
 import { chain } from '../../core/chain.ts'
 import { fixed } from '../../shedding/index.ts'
 import { protectServer } from './protect-server.ts'
-import { listen, oneByOne, parked, start, until } from './shed.test-kit.ts'
 import { shedServer } from './shed-server.ts'
 
 describe('when a request is over', () => {

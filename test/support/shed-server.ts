@@ -9,8 +9,8 @@ import {
 } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { afterEach } from 'vitest'
-import { type Adaptive, adaptive, type Shedder } from '../../shedding/index.ts'
-import { type ShedServerOptions, shedServer } from './shed-server.ts'
+import { type Adaptive, adaptive, type Shedder } from '../../src/shedding/index.ts'
+import { type ShedServerOptions, shedServer } from '../../src/transport/http/shed-server.ts'
 
 const servers: Server[] = []
 const agents: Agent[] = []

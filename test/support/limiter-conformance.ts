@@ -4,8 +4,8 @@
  */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { Decision } from './limiter.ts'
-import { type Model, roomOf, waitOf } from './models.test-kit.ts'
+import type { Decision } from '../../src/ratelimit/limiter.ts'
+import { type Model, roomOf, waitOf } from './limiter-models.ts'
 
 /** A limiter under test. Times are microseconds from its first call. */
 export interface Subject {

@@ -1,4 +1,4 @@
-import { type Deferred, defer } from '../internal/deferred.ts'
+import { type Deferred, defer } from '../../src/internal/deferred.ts'
 
 export interface Backend {
   /** The calls that have not ended, the first to come first. */
