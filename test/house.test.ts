@@ -1,5 +1,5 @@
 /** The rules of the house that neither the compiler nor the linter knows. CONTRIBUTING.md gives the reasons. */
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname } from 'node:path'
 import ts from 'typescript'
 import { describe, expect, test } from 'vitest'
 import { filesBelow, read, subPaths } from './support/files.ts'
@@ -10,7 +10,7 @@ const longestUntested = 60
 const policyFolder = /^src\/(ratelimit|shedding|timeout|retry|breaker|isolation|loadbalance|degrade|fault)\//
 
 const all = filesBelow('src', '.ts')
-const sources = all.filter(file => !/\.test(-d|-kit)?\.ts$/.test(file))
+const sources = all.filter(file => !/\.test(-d)?\.ts$/.test(file))
 
 function parse(file: string, text: string): ts.SourceFile {
   return ts.createSourceFile(file, text, ts.ScriptTarget.ESNext, true)
@@ -81,25 +81,13 @@ function isTypesOnly(source: ts.SourceFile): boolean {
 
 const linesOf = (file: string): number => read(file).trimEnd().split('\n').length
 
-/** The room that a file belongs to: `src/retry`, `src/transport`. */
-const roomOf = (file: string): string => file.split('/').slice(0, 2).join('/')
-
-/**
- * The files that the tests of their own room reach: what a test imports, and what that imports in the same room. A
- * part that is private to a room is tested through the part that uses it.
- */
-function testedFiles(): Set<string> {
-  const reached = new Set<string>()
-  const follow = (file: string): void => {
-    if (reached.has(file)) return
-    reached.add(file)
-    for (const { fileName } of ts.preProcessFile(read(file)).importedFiles) {
-      const target = join(dirname(file), fileName)
-      if (fileName.startsWith('.') && roomOf(target) === roomOf(file)) follow(target)
-    }
-  }
-  for (const file of all) if (file.endsWith('.test.ts')) follow(file)
-  return reached
+function hasTest(file: string): boolean {
+  const stem = basename(file, '.ts')
+  return all.some(other => {
+    return (
+      dirname(other) === dirname(file) && basename(other).startsWith(`${stem}.`) && other.endsWith('.test.ts')
+    )
+  })
 }
 
 describe('src', () => {
@@ -136,10 +124,9 @@ describe('src', () => {
     expect(long.map(file => `${file}: ${linesOf(file)} lines. Is it really one concept?`)).toEqual([])
   })
 
-  test(`has a test in its own room for every file over ${longestUntested} lines`, () => {
-    const tested = testedFiles()
+  test(`has a test beside every file over ${longestUntested} lines`, () => {
     const untested = sources.filter(file => {
-      const exempt = basename(file) === 'index.ts' || linesOf(file) <= longestUntested || tested.has(file)
+      const exempt = basename(file) === 'index.ts' || linesOf(file) <= longestUntested || hasTest(file)
       return !exempt && !isTypesOnly(parse(file, read(file)))
     })
     expect(untested).toEqual([])

@@ -26,7 +26,7 @@ describe('serverLimits', () => {
   })
 
   it('is not misled by what stands in quotes', () => {
-    expect(limitsIn({ ratelimit: '"a, \\";r=1;t=1";r=2;t=5;x="y, z;r=9"' })).toEqual([
+    expect(limitsIn({ ratelimit: '"a, \\";r=1;t=1";r=2;t=5;x="y, z;r=9;t=9"' })).toEqual([
       { remaining: 2, resetMs: 5000, quota: undefined },
     ])
   })

@@ -63,10 +63,13 @@ function items(text: string | null | undefined): readonly Item[] {
   const found: Item[] = []
   const item =
     /"((?:[^"\\]|\\.){0,200})"((?:\s*;\s*[a-z*][\w.*-]{0,30}(?:=(?:"(?:[^"\\]|\\.)*"|[^";,]*))?)*)/g
+  // Whole parameters, quoted ones too, so that nothing in quotes is taken for one.
+  const param = /;\s*([a-z*][\w.*-]*)(?:=("(?:[^"\\]|\\.)*"|[^";,]*))?/g
   for (const [, name, rest] of (text ?? '').slice(0, 4000).matchAll(item)) {
     const params = new Map<string, number>()
-    for (const [, key, value] of rest!.matchAll(/;\s*([a-z])=(\d{1,15})(?=\s*(?:;|$))/g)) {
-      params.set(key!, Number(value))
+    for (const [, key, value] of rest!.matchAll(param)) {
+      const number = whole(value?.trim())
+      if (number !== undefined) params.set(key!, number)
     }
     found.push({ name: name!, params })
   }
