@@ -82,15 +82,21 @@ test('a refusal on the spot is the name of the door and the reason, and nothing 
 })
 
 test('a call for which nobody waits any more ends as it ended, or as one whose time is up', async () => {
-  const { protect, context, clock } = line({ name: 'front' }, 'gone')
+  const { protect, context } = line({ name: 'front' }, 'gone')
   const call = protect(async () => 'served')
   await expect(call(undefined, context)).rejects.toMatchObject({
     reason: 'deadline-exceeded',
     policy: 'front',
   })
-  const { context: left, cancel } = openContext({ clock })
+  const { loop, protect: queued, clock: other } = line()
+  const first = queued(async () => {})(undefined, createContext({ clock: other }))
+  loop.burn(10)
+  const { context: leaving, cancel } = openContext({ clock: other })
+  const second = queued(async () => 'served')(undefined, leaving)
   cancel(new Error('left'))
-  await expect(call(undefined, left)).rejects.toThrow('left')
+  loop.run(loop.now() + 1)
+  await expect(second).rejects.toThrow('left')
+  await first
 })
 
 test('a call in the line begins when its turn comes, and is not part of what made room for it', async () => {
