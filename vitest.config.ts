@@ -27,6 +27,7 @@ const config: ViteUserConfig = {
   // `spillway/...` means src/ here, as tsconfig.json says, so that no test ever runs against a stale build.
   resolve: { tsconfigPaths: true },
   test: {
+    setupFiles: ['test/support/seed.ts'],
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     // The checks that a chain makes outside production are part of what is tested.
     env: { NODE_ENV: 'test' },

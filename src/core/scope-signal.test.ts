@@ -44,3 +44,13 @@ test('a child whose signal is read while it is watched hangs in its parent once'
   parent.cancel()
   expect(signal.aborted).toBe(false)
 })
+
+test('a signal read after the deadline, before its alarm has rung, has aborted', async () => {
+  const clock = manualClock({ startMs: 0 })
+  const { scope } = openContext({ clock, timeoutMs: 1 }).context
+  await clock.advance(1)
+  scope.watch({ nextWatcher: undefined, previousWatcher: undefined, scopeEnded() {} })
+  expect(scope.signal.aborted).toBe(true)
+  await clock.advance(1)
+  expect(scope.ending).toBe('timeout')
+})

@@ -108,7 +108,7 @@ export class Scope implements Alarm, Watcher, Follower {
       // One signal for all calls that nothing ends would collect, for ever, the listeners that others forget on it.
       if (this.endless) return new AbortController().signal
       this.controller = new AbortController()
-      if (!this.attached && this.clock.now() >= this.deadline) this.expire()
+      if (this.clock.now() >= this.deadline) this.expire()
       if (this.ending !== undefined) this.controller.abort(this.reason)
       else if (!this.closed && !this.attached) this.attach()
     }
@@ -212,11 +212,11 @@ export class Scope implements Alarm, Watcher, Follower {
     }
   }
 
-  /** The deadline passed while nobody watched, and so no alarm was armed for it. */
+  /** The deadline has passed, but nobody watched then, so no alarm was armed for it, or it has still to ring. */
   private expire(): void {
     let owner: Scope = this
     while (owner.parent !== undefined && owner.parent.deadline <= this.deadline) owner = owner.parent
-    if (!owner.attached) owner.ring()
+    owner.ring()
   }
 
   private tell(ending: Ending, reason: unknown): void {

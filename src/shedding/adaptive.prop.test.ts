@@ -257,10 +257,7 @@ describe('order', () => {
         }
         play(new Desk('enforce', 1_000), steps, undefined, begins)
       }),
-      {
-        numRuns: Number(process.env.RUNS ?? 300),
-        seed: process.env.SEED ? Number(process.env.SEED) : undefined,
-      } as any,
+      { numRuns: 300 },
     )
   })
 })
