@@ -6,6 +6,7 @@
  */
 import { finish, progress, quick } from '../lib/report.ts'
 import { drawCharts } from './charts.ts'
+import { choiceHelp, choiceOf, measureChoice } from './choice.ts'
 import { bestPeer, figuresOf } from './figures.ts'
 import { handlerNames, handlers } from './handlers.ts'
 import { plan } from './plan.ts'
@@ -15,6 +16,7 @@ import { subjects } from './subjects.ts'
 
 const help = `npm run bench:overload              all subjects, all loads: about 15 minutes; writes bench/results/overload*
 npm run bench:overload -- --quick   the same, smaller: under 45 seconds; writes nothing
+${choiceHelp}
 
 Handlers
 ${handlerNames.map(name => `  ${name.padEnd(20)}${handlers[name].about}`).join('\n')}
@@ -33,6 +35,12 @@ if (process.argv.includes('--help') || process.argv.includes('-h')) {
 
 const startedAt = performance.now()
 await startClients()
+const choice = choiceOf(process.argv.slice(2))
+if (choice !== undefined) {
+  await measureChoice(choice)
+  await stopAll()
+  process.exit(0)
+}
 const results = await measureAll()
 await stopAll()
 

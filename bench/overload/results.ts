@@ -130,7 +130,7 @@ function possibleAt(load: number, { perSecond, use }: Capacity, refusalMs: numbe
   return Math.min(1, Math.max(0, 1 - load * refusing) / Math.max(0.01, use - refusing))
 }
 
-function cell({ load, goodput, p99Ms, dirty }: Point): string {
+export function cell({ load, goodput, p99Ms, dirty }: Point): string {
   return `${load}x ${goodput.toFixed(2)} (${Number.isNaN(p99Ms) ? '-' : p99Ms.toFixed(0)} ms)${dirty ? '!' : ''}`
 }
 

@@ -1,0 +1,108 @@
+/** Some handlers and some parts only, for whoever works on one thing: shown, and written nowhere. */
+import { progress } from '../lib/report.ts'
+import { measureCapacity, measureCurve } from './curves.ts'
+import { type HandlerName, handlerNames, handlers } from './handlers.ts'
+import { type Journey, plan } from './plan.ts'
+import { cell } from './results.ts'
+import { measureCalm, measureCritical, measureRetries, measureTenants } from './scenarios.ts'
+import type { SubjectName } from './subjects.ts'
+import { subjects } from './subjects.ts'
+
+const parts = ['curve', 'calm', 'retries', 'critical', 'tenants'] as const
+type Part = (typeof parts)[number]
+
+export interface Choice {
+  readonly handlers: readonly HandlerName[]
+  readonly parts: readonly Part[]
+  readonly subject: SubjectName
+  /** How often all of it. */
+  readonly rounds: number
+  /** The loads of the curve, each for two seconds; those of the plan where there are none. */
+  readonly loads: readonly number[]
+}
+
+export const choiceHelp = `  --handlers=mixed,post     only these (parts of the run: shown, and written nowhere)
+  --parts=curve,critical    only these, of ${parts.join(', ')}
+  --loads=0.9,8             the curve at these loads only, two seconds each
+  --subject=none            another one than spillway
+  --rounds=3                so often`
+
+/** What the command line asks for; nothing when it is the whole run. */
+export function choiceOf(args: readonly string[]): Choice | undefined {
+  const given = new Map(
+    args.filter(arg => /^--\w+=/.test(arg)).map(arg => arg.slice(2).split('=', 2) as [string, string]),
+  )
+  if (given.size === 0) return undefined
+  const list = <T extends string>(name: string, all: readonly T[]): readonly T[] => {
+    const names = given.get(name)?.split(',') as T[] | undefined
+    for (const each of names ?? []) {
+      if (!all.includes(each))
+        throw new TypeError(`Expected \`--${name}\` to be some of ${all.join(', ')}, got ${each}`)
+    }
+    return names ?? all
+  }
+  return {
+    handlers: list('handlers', handlerNames),
+    parts: list('parts', parts),
+    subject: list('subject', Object.keys(subjects) as SubjectName[]).at(-1)!,
+    rounds: Number(given.get('rounds') ?? 1),
+    loads: given.get('loads')?.split(',').map(Number) ?? [],
+  }
+}
+
+export async function measureChoice({
+  handlers: names,
+  parts: wanted,
+  subject,
+  rounds,
+  loads,
+}: Choice): Promise<void> {
+  for (const name of names) {
+    const capacity = await measureCapacity(name)
+    progress(
+      `${handlers[name].title}: ${capacity.perSecond.toFixed(0)} a second, p99 ${ms(capacity.unloadedP99Ms)} unloaded`,
+    )
+    const measured: Record<Part, () => Promise<string>> = {
+      async curve() {
+        const journeys = loads.length === 0 ? plan.ours : loads.map(load => journeyTo(load))
+        const { points, stepUpS, recoveryS } = await measureCurve(subject, name, capacity, journeys)
+        return `${points.map(cell).join('  ')}  up ${stepUpS} s, calm ${recoveryS} s`
+      },
+      async calm() {
+        const calm = await measureCalm(subject, name, capacity)
+        if (calm === undefined) return 'not in a quick run'
+        return `0.7 with pauses: ${share(calm.refusedAt07)} refused (${ms(calm.p99MsAt07)}); 0.9: ${share(calm.refusedAt09)} (${ms(calm.p99MsAt09)})`
+      },
+      async retries() {
+        const { recoveryS, goodAfter } = await measureRetries(subject, name, capacity)
+        return `calm after ${recoveryS} s, ${share(goodAfter)} good`
+      },
+      async critical() {
+        const { critical, low } = await measureCritical(name, capacity, 0.1)
+        return `${share(critical)} of the critical ones good, ${share(low)} of the others`
+      },
+      async tenants() {
+        const { least, flood } = await measureTenants(name, capacity)
+        return `${share(least)} of its share for the worst off, ${share(flood)} for the one that floods`
+      },
+    }
+    for (let round = 0; round < rounds; round++) {
+      for (const part of wanted) progress(`  ${part.padEnd(10)}${await measured[part]()}`)
+    }
+  }
+}
+
+function journeyTo(load: number): Journey {
+  return [
+    { load: 0.5, seconds: 0.4 },
+    { load, settle: load > 1 ? 0.8 : 0.2, seconds: 2 },
+  ]
+}
+
+function ms(value: number): string {
+  return `${value.toFixed(1)} ms`
+}
+
+function share(part: number): string {
+  return `${(100 * part).toFixed(2)} %`
+}
