@@ -161,7 +161,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
   next(now: number): ShedCall | undefined {
     while (this.queue.size > 0) {
       if (!this.hasRoom) {
-        this.knee.hold()
+        this.knee.hold(now)
         return undefined
       }
       const call = this.queue.peek()!
@@ -186,6 +186,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     this.inFlight--
     this.knee.finished(call, result, now)
     if (this.queue.size > 0) this.host?.wake()
+    else this.knee.empty(now)
   }
 
   /** What a call kept the loop busy for, once it is known. */

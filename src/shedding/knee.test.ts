@@ -39,7 +39,7 @@ class Dependency {
       }
       while (this.inFlight.size < demand) {
         if (this.inFlight.size >= this.knee.limit) {
-          this.knee.hold()
+          this.knee.hold(this.now)
           break
         }
         const call = shedCall()
@@ -149,7 +149,7 @@ test('whatever comes, the limit is a number within its bounds', () => {
           const call = shedCall()
           call.startedAt = now - ms
           call.inFlight = inFlight
-          if (held) knee.hold()
+          if (held) knee.hold(now)
           knee.finished(call, how, now)
           expect(knee.limit).toBeGreaterThanOrEqual(4)
           if (knee.limit !== Infinity) expect(knee.limit).toBeLessThanOrEqual(10_000)

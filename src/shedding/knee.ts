@@ -95,8 +95,9 @@ export class Knee {
   private slow: number
   private peak: number
   private suspected: boolean
-  /** Whether the limit has kept a call waiting in this window. */
+  /** Whether the limit has kept a call waiting in this window, and since when nobody waits for anything. */
   private reached: boolean
+  private freeSince: number
   /** What came through in the window before, and how long that was. */
   private beforeBaseMs: number
   private beforeLasted: number
@@ -120,6 +121,7 @@ export class Knee {
     this.peak = 0
     this.suspected = false
     this.reached = false
+    this.freeSince = Infinity
     this.beforeBaseMs = 0
     this.beforeLasted = 0
     this.start = Number.NaN
@@ -134,12 +136,20 @@ export class Knee {
   }
 
   /** The limit keeps a call waiting. */
-  hold(): void {
+  hold(now: number): void {
+    if (this.free(now)) this.restart(now)
+    this.freeSince = Infinity
     this.reached = true
+  }
+
+  /** Nobody waits any more. */
+  empty(now: number): void {
+    if (this.freeSince === Infinity) this.freeSince = now
   }
 
   finished(call: ShedCall, result: Result, now: number): void {
     if (Number.isNaN(this.start)) this.start = call.startedAt
+    if (this.reached && this.free(now)) this.restart(now)
     if (result === 'success') this.learn(call, now - call.startedAt)
     const lasted = now - this.start
     if (lasted < MIN_WINDOW_MS) {
@@ -160,6 +170,14 @@ export class Knee {
   stalled(now: number): void {
     this.stalledAt = now
     this.restart(now)
+  }
+
+  /**
+   * Whether nobody has waited for a good part of this window. It then says nothing of what comes through once the
+   * limit is reached: little came because little was asked for, and not because calls take longer.
+   */
+  private free(now: number): boolean {
+    return now - Math.max(this.start, this.freeSince) > USUAL_WINDOW_MS
   }
 
   /** Begins a new window. */

@@ -154,6 +154,37 @@ describe('what other shedders fall for', () => {
     for (const { good, sent } of report.seconds.slice(26)) expect(good / sent).toBeGreaterThan(0.99)
   })
 
+  test.each([1.4, 0.3])(
+    'a flood in waves: %d s in which nothing comes are not taken for calls that take longer',
+    gap => {
+      const waves = 8
+      for (const places of [4, 20]) {
+        const handler = { capacity: places * 50, make: pool(places, () => 20) }
+        const report = simulate({
+          handler,
+          loads: [
+            [0.5, 1],
+            ...Array.from(
+              { length: waves },
+              () =>
+                [
+                  [8, 0.7],
+                  [0.001, gap],
+                ] as const,
+            ).flat(),
+          ],
+          shedder: adaptive(),
+        })
+        for (let wave = 1; wave < waves; wave++) {
+          const { goodput, refused, p99Ms } = figures(report.phases[1 + 2 * wave]!, handler, 0.7)
+          expect(goodput).toBeGreaterThan(0.9)
+          expect(refused).toBeGreaterThan(0.8)
+          expect(p99Ms).toBeLessThan(150)
+        }
+      }
+    },
+  )
+
   test('errors that come at once: the good calls are served as before', () => {
     const make = (loop: Parameters<typeof handlers.pool.make>[0]) => {
       const work = handlers.pool.make(loop)
