@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { RedisClient } from '../../src/internal/redis-script.ts'
+import type { RedisClient } from '../../src/internal/redis-client.ts'
 import { type ManualClock, manualClock } from '../../src/testing/index.ts'
 import { setTime } from './redis-time.ts'
 

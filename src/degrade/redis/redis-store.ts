@@ -1,7 +1,8 @@
 import { type Mechanism, register } from '../../core/mechanism.ts'
 import { functionOption, knownOptions, nameOption, numberOption } from '../../core/options.ts'
 import { announceSettings } from '../../core/settings.ts'
-import { type RedisClient, redisScript } from '../../internal/redis-script.ts'
+import type { RedisClient } from '../../internal/redis-client.ts'
+import { redisScript } from '../../internal/redis-script.ts'
 import type { Copy, CopyStore, Kept, Lifetime } from '../copy-store.ts'
 
 export interface RedisStoreOptions {

@@ -1,5 +1,5 @@
 import { warn } from '../../core/warn.ts'
-import type { RedisClient } from '../../internal/redis-script.ts'
+import type { RedisClient } from '../../internal/redis-client.ts'
 
 const GUIDE = 'docs/rate-limiting-redis.md'
 

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { layer } from '../../core/chain.ts'
 import { createContext, openContext } from '../../core/context.ts'
 import { type Deferred, defer } from '../../internal/deferred.ts'
-import type { RedisClient, RedisScript } from '../../internal/redis-script.ts'
+import type { RedisClient } from '../../internal/redis-client.ts'
+import type { RedisScript } from '../../internal/redis-script.ts'
 import { type ManualClock, manualClock } from '../../testing/index.ts'
 import { Link, type LinkOptions } from './link.ts'
 
@@ -23,7 +24,7 @@ class HandClient implements RedisClient {
   }
 }
 
-const script: RedisScript = { source: '', run: client => client.evalsha('', 0) }
+const script: RedisScript = { run: client => client.evalsha('', 0) }
 const command = { script, keys: ['k'], args: [] }
 
 function setUp(options: Partial<LinkOptions> = {}): { clock: ManualClock; client: HandClient; link: Link } {

@@ -14,7 +14,8 @@ import { type Context, createContext } from '../../core/context.ts'
 import { createEvent, type Event } from '../../core/event.ts'
 import type { Handler, Middleware } from '../../core/handler.ts'
 import type { Ending, Watcher } from '../../core/scope.ts'
-import type { RedisClient, RedisScript } from '../../internal/redis-script.ts'
+import type { RedisClient } from '../../internal/redis-client.ts'
+import type { RedisScript } from '../../internal/redis-script.ts'
 
 const FAILURES_UNTIL_DOWN = 3
 const MAX_PROBE_PAUSE_MS = 5_000

@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Middleware } from '../../core/handler.ts'
-import type { RedisClient } from '../../internal/redis-script.ts'
+import type { RedisClient } from '../../internal/redis-client.ts'
 import type { DecisionSource, RemoteLimiter } from '../limiter.ts'
 import type { Outage } from './fallback.ts'
 import type { BucketLimit, RedisLimit } from './limits.ts'
