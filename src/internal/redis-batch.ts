@@ -41,7 +41,7 @@ export function batchOf(client: RedisClient): Batch {
  * costs a busy process, and a good part of what it costs Redis, is the system call. One that comes alone is sent as it
  * is. Each is answered, and fails, by itself.
  */
-export class Batch {
+class Batch {
   private readonly client: PipeliningClient
   private readonly gathers: boolean
   private jobs: Job[]
