@@ -148,7 +148,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
         continue
       }
       if (!own.stands && known && now - oldestAt > LONG_WAIT_MS) {
-        own.stands = arrivals.exceed(importance, rate.perMs)
+        own.stands = arrivals.exceed(importance, rate.perMs, rate.deviation)
       }
       stands ||= own.stands
       // A standing queue is cut short as calls join it. Left over are those that more important ones came before.
@@ -170,12 +170,12 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
         this.turnAway(call, 'late', now)
       } else {
         this.queue.take()
-        this.rate.started(call.costMs)
+        this.rate.started(call.known!.costMs)
         this.begin(call, now)
         return call
       }
     }
-    this.rate.dry()
+    if (this.hasRoom) this.rate.dry()
     return undefined
   }
 

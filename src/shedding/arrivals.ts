@@ -52,9 +52,10 @@ export class Arrivals {
   }
 
   /** Whether more arrives of a class, and of those before it, than `rate`: now, and not only a while ago. */
-  exceed(importance: number, rate: number): boolean {
+  exceed(importance: number, rate: number, deviation: number = 0): boolean {
     const { fast, slow } = this.upwards[importance]!
-    return fast.workPerMs > rate && (fast.exceeds(rate, FAST_SIGMAS) || slow.exceeds(rate, SLOW_SIGMAS))
+    if (fast.workPerMs <= rate) return false
+    return fast.exceeds(rate, FAST_SIGMAS, deviation) || slow.exceeds(rate, SLOW_SIGMAS, deviation)
   }
 
   /**

@@ -25,9 +25,9 @@ export class Demand {
     this.squaresPerMs = this.squaresPerMs * keep + (squares / elapsedMs) * (1 - keep)
   }
 
-  /** Whether more than `rate` arrives, by so many standard deviations. */
-  exceeds(rate: number, sigmas: number): boolean {
-    return this.workPerMs > rate + sigmas * this.deviation
+  /** Whether more than `rate` arrives, which may be off by `rateDeviation`, by so many standard deviations. */
+  exceeds(rate: number, sigmas: number, rateDeviation: number = 0): boolean {
+    return this.workPerMs > rate + sigmas * Math.hypot(this.deviation, rateDeviation)
   }
 
   /** Whatever came before has been dealt with: what comes from now on decides whether it exceeds `rate`. */

@@ -14,6 +14,8 @@ const TAU_MS = 200
 const LEAST = 0.001
 /** Shorter measurements are put off: what begins in one batch is a lot for half a millisecond. */
 const MIN_STEP_MS = 0.5
+/** In a longer one the process was not there, or its clock has jumped. */
+const MAX_STEP_MS = 1_000
 /** How long it takes to grow by as much as there is, while there is never enough waiting. */
 const GROW_MS = 20
 
@@ -24,6 +26,8 @@ export class DrainRate {
   private startedMs: number
   private count: number
   private ranDry: boolean
+  /** The square of what a measurement is off by, in work, for each millisecond. */
+  private squaresPerMs: number
 
   constructor() {
     this.perMs = 1
@@ -32,6 +36,12 @@ export class DrainRate {
     this.startedMs = 0
     this.count = 0
     this.ranDry = false
+    this.squaresPerMs = 0
+  }
+
+  /** How far off `perMs` may be. */
+  get deviation(): number {
+    return Math.sqrt(this.squaresPerMs / Math.min(2 * TAU_MS, Math.max(1, this.at - this.since)))
   }
 
   /** A queue forms, or whatever was measured of it so far has been spoilt. */
@@ -41,6 +51,7 @@ export class DrainRate {
     this.startedMs = 0
     this.count = 0
     this.ranDry = false
+    this.squaresPerMs = 0
   }
 
   /** One more call could have begun, but there was none. */
@@ -57,13 +68,15 @@ export class DrainRate {
   measure(now: number): void {
     const step = now - this.at
     if (step < MIN_STEP_MS && step >= 0) return
-    if (step < 0) {
+    if (step < 0 || step > MAX_STEP_MS) {
       this.restart(now)
       return
     }
     const weight = Math.min(1, step / Math.min(TAU_MS, now - this.since))
     const least = this.ranDry ? Math.min(1, this.perMs * (1 + step / GROW_MS)) : LEAST
-    this.perMs = Math.max(least, this.perMs + weight * (this.startedMs / step - this.perMs))
+    const off = this.startedMs - this.perMs * step
+    this.squaresPerMs += weight * ((off * off) / step - this.squaresPerMs)
+    this.perMs = Math.max(least, this.perMs + (weight * off) / step)
     this.at = now
     this.startedMs = 0
     this.ranDry = false

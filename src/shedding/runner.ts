@@ -229,7 +229,11 @@ class QueueRunner implements Runner, Alarm {
 
   private end(now: number): void {
     const { shedder } = this
-    if (shedder.queued === 0) return
+    if (shedder.queued === 0) {
+      // With time left: more could have begun, had there been any.
+      if (!this.batchOver && now - this.batchStart < BATCH_MS) shedder.next(now)
+      return
+    }
     if (shedder.hasRoom) this.schedule()
     else if (!this.armed) {
       this.armed = true
