@@ -11,7 +11,7 @@
  *   r    work that begins in each millisecond while calls wait (see `DrainRate`)
  *
  *   the queue stands   once a call has waited for more than 30 ms while a > r by 3 σ of the last 100 ms or 2 σ of
- *                      the last second; `a` of the class and of all that come before it. Classes that matter less stand with it.
+ *                      the last second, σ that of both; `a` of the class and of all that come before it. Classes that matter less stand with it.
  *   until              a call finds nothing in its way, or the class has nothing waiting
  *
  *   while it does not  first come, first served. Nobody waits longer than `burstWaitMs`, or 12 times the grain of
@@ -40,7 +40,7 @@ import { Knee } from './knee.ts'
 import { modeOption } from './options.ts'
 import { Patience } from './patience.ts'
 import { RouteBook } from './route-book.ts'
-import { type ClassQueue, RunQueue } from './run-queue.ts'
+import { CLASSES, type ClassQueue, RunQueue } from './run-queue.ts'
 import type { Mode, Refusal, Result, Shedder, Verdict } from './shedder.ts'
 import { Tally } from './tally.ts'
 
@@ -88,7 +88,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     this.settings = checkAdaptive({ ...adaptiveDefaults, ...options })
     this.tally = new Tally()
     this.routes = new RouteBook()
-    this.knee = new Knee(this.routes, this.settings.minLimit)
+    this.knee = new Knee(this.routes, this.settings.minLimit, () => this.host?.idleMs() ?? Number.NaN)
     this.queue = new RunQueue(this.settings.floorRatio)
     this.arrivals = new Arrivals()
     this.rate = new DrainRate()
@@ -137,6 +137,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
   tend(now: number): void {
     const { queue, rate, arrivals, patience, settings } = this
     arrivals.tend(now)
+    rate.seen(now)
     rate.measure(now)
     patience.tend(settings.burstWaitMs, arrivals.grainMs, now)
     const known = rate.isKnown(BASES * this.knee.meanBaseMs, now)
@@ -170,12 +171,14 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
         this.turnAway(call, 'late', now)
       } else {
         this.queue.take()
+        this.rate.seen(now)
         this.rate.started(call.known!.costMs)
         this.begin(call, now)
         return call
       }
     }
-    if (this.hasRoom) this.rate.dry()
+    // Where nothing is cut short, what began is all there was.
+    if (this.hasRoom && this.queue.standsFor(CLASSES - 1)) this.rate.dry()
     return undefined
   }
 
@@ -184,6 +187,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     call.shedder = undefined
     this.host?.settling(now)
     this.inFlight--
+    if (!this.calm) this.rate.seen(now)
     this.knee.finished(call, result, now)
     if (this.queue.size > 0) this.host?.wake()
     else this.knee.empty(now)

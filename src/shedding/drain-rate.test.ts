@@ -59,6 +59,48 @@ test('is known once it has been measured for long enough, over more than a few c
   expect(rate.isKnown(0, 61)).toBe(false)
 })
 
+test('knows how far off it may be: a stall among few measurements makes it doubtful, an even pace does not', () => {
+  const even = new DrainRate()
+  even.restart(0)
+  run(even, 0, 100, 2.5)
+  expect(even.deviation).toBeLessThan(0.01)
+  const stalled = new DrainRate()
+  stalled.restart(0)
+  let now = run(stalled, 0, 20, 4)
+  stalled.started(4)
+  now += 40
+  stalled.measure(now)
+  // A free loop in truth, and 20 ms of work in 60 so far.
+  expect(stalled.perMs).toBeLessThan(0.4)
+  expect(stalled.perMs + 3 * stalled.deviation).toBeGreaterThan(0.8)
+  for (let i = 0; i < 4; i++) now = run(stalled, now, 100, 4)
+  expect(stalled.deviation).toBeLessThan(0.1)
+})
+
+test('is not known while one gap makes up most of the time', () => {
+  const rate = new DrainRate()
+  rate.restart(0)
+  for (let now = 2; now <= 10; now += 2) {
+    rate.started(2)
+    rate.seen(now)
+  }
+  rate.seen(50)
+  rate.started(2)
+  expect(rate.isKnown(30, 50)).toBe(false)
+  for (let now = 52; now <= 80; now += 2) rate.seen(now)
+  expect(rate.isKnown(30, 80)).toBe(true)
+})
+
+test('a jump of the clock is no measurement', () => {
+  const rate = new DrainRate()
+  rate.restart(0)
+  const now = run(rate, 0, 100, 2.5)
+  rate.measure(now + 600_000)
+  expect(rate.perMs).toBeCloseTo(0.5)
+  run(rate, now + 600_000, 5, 2.5)
+  expect(rate.deviation).toBeLessThan(0.01)
+})
+
 test('is never nothing, and a clock that goes backwards starts it anew', () => {
   const rate = new DrainRate()
   rate.restart(1_000)

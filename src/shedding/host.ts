@@ -2,6 +2,8 @@ import type { ShedCall } from './call.ts'
 
 /** What runs the queue, and so wants to know. */
 export interface Host {
+  /** How long the loop has had nothing to do, in all. */
+  idleMs(): number
   /** A call is about to be settled. */
   settling(now: number): void
   /** A call that waits may be able to begin. */

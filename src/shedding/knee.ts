@@ -17,6 +17,9 @@
  *     r ≤ 1.5                              L = L + √L
  *     r > 1.5                              L = max(1.5 · K, L · max(1/2, 1.5/r))
  *
+ * Where the loop itself has been busy all the time, 2.5 stands for 1.5: the turn that a call waits for on it, once for
+ * each time that it has waited for something else, is not shorter for having fewer calls in flight.
+ *
  * Is r up because calls queue, or because each takes longer than it did? They take longer when throughput is less
  * than half of what it was (K has halved though the limit is reached), and when half as many in flight are just as
  * slow. Then `slow` rises to r, once. It falls when a window is faster, and by a fifth in a second by itself: if
@@ -33,6 +36,10 @@ import type { Result } from './shedder.ts'
 
 const FREE = 1.2
 const TOLERANCE = 1.5
+/** The same where the loop has been busy: part of what calls wait for is their turn on it, however few there are. */
+const BUSY_TOLERANCE = 2.5
+/** A loop with less time to spare is busy. */
+const SPARE = 0.05
 const SUSPICIOUS = 2
 const CERTAIN = 4
 const HEADROOM = 2
@@ -91,6 +98,7 @@ export class Knee {
   /** What a call takes undisturbed, on average over the last window. */
   meanBaseMs: number
   private readonly routes: RouteBook
+  private readonly idleMs: () => number
   private minLimit: number
   private slow: number
   private peak: number
@@ -102,6 +110,7 @@ export class Knee {
   private beforeBaseMs: number
   private beforeLasted: number
   private start: number
+  private idleAtStart: number
   private stalledAt: number
   private readonly all: Times
   private readonly fresh: Times
@@ -109,8 +118,10 @@ export class Knee {
   private mostInFlight: number
   private mostRatio: number
 
-  constructor(routes: RouteBook, minLimit: number) {
+  /** `idleMs`: how long the loop has had nothing to do, in all; `NaN` where nobody knows. */
+  constructor(routes: RouteBook, minLimit: number, idleMs: () => number = () => Number.NaN) {
     this.routes = routes
+    this.idleMs = idleMs
     this.minLimit = minLimit
     this.all = new Times()
     this.fresh = new Times()
@@ -125,6 +136,7 @@ export class Knee {
     this.beforeBaseMs = 0
     this.beforeLasted = 0
     this.start = Number.NaN
+    this.idleAtStart = Number.NaN
     this.stalledAt = -Infinity
     this.mostInFlight = 0
     this.mostRatio = 1
@@ -148,7 +160,10 @@ export class Knee {
   }
 
   finished(call: ShedCall, result: Result, now: number): void {
-    if (Number.isNaN(this.start)) this.start = call.startedAt
+    if (Number.isNaN(this.start)) {
+      this.start = call.startedAt
+      this.idleAtStart = this.idleMs()
+    }
     if (this.reached && this.free(now)) this.restart(now)
     if (result === 'success') this.learn(call, now - call.startedAt)
     const lasted = now - this.start
@@ -183,6 +198,7 @@ export class Knee {
   /** Begins a new window. */
   private restart(now: number): void {
     this.start = now
+    this.idleAtStart = this.idleMs()
     this.reached = false
     this.all.clear()
     this.fresh.clear()
@@ -222,17 +238,19 @@ export class Knee {
     this.meanBaseMs = fresh.baseMs / fresh.calls
     this.peak = Math.max(needed, this.peak * (1 - Math.min(1, lasted / PEAK_MS)))
     const since = this.start + lasted - this.stalledAt
-    if (this.reached) this.adjust(ratio, inFlight, needed, lasted)
-    else if (ratio <= SUSPICIOUS || since < 0 || since >= AFTER_STALL_MS) this.watch(ratio, inFlight)
+    const tolerance = this.idleMs() - this.idleAtStart < SPARE * lasted ? BUSY_TOLERANCE : TOLERANCE
+    if (this.reached) this.adjust(ratio, tolerance, inFlight, needed, lasted)
+    else if (ratio <= SUSPICIOUS || since < 0 || since >= AFTER_STALL_MS)
+      this.watch(ratio, tolerance, inFlight)
     for (const route of this.routes.all()) route.closeWindow(lasted, this.reached)
   }
 
   /** After a window in which the limit kept nobody waiting. */
-  private watch(ratio: number, inFlight: number): void {
+  private watch(ratio: number, tolerance: number, inFlight: number): void {
     const queueing = inFlight > this.minLimit && ratio > SUSPICIOUS
     if (queueing && (ratio > CERTAIN || this.suspected)) {
       this.suspected = false
-      this.set(TOLERANCE * this.peak, 'queueing')
+      this.set(tolerance * this.peak, 'queueing')
       return
     }
     this.suspected = queueing
@@ -246,7 +264,7 @@ export class Knee {
   }
 
   /** After a window in which it did. */
-  private adjust(ratio: number, inFlight: number, needed: number, lasted: number): void {
+  private adjust(ratio: number, tolerance: number, inFlight: number, needed: number, lasted: number): void {
     const change = this.slowness(ratio, inFlight, needed, lasted)
     if (inFlight > 0.9 * this.mostInFlight || inFlight < 0.5 * this.mostInFlight) {
       this.mostInFlight = inFlight
@@ -256,11 +274,11 @@ export class Knee {
     this.slow *= change
     ratio /= change
     if (ratio <= FREE) this.set(Math.max(this.limit, 2 * this.fresh.most), change > 1 ? 'slower' : 'growing')
-    else if (ratio <= TOLERANCE) this.set(this.limit + Math.sqrt(this.limit), 'full')
+    else if (ratio <= tolerance) this.set(this.limit + Math.sqrt(this.limit), 'full')
     else {
-      const cut = this.limit * Math.max(0.5, TOLERANCE / ratio)
+      const cut = this.limit * Math.max(0.5, tolerance / ratio)
       // With no more than K a loop that is busy between two waits would run out of calls now and then.
-      this.set(Math.max(cut, TOLERANCE * needed * change), 'queueing')
+      this.set(Math.max(cut, tolerance * needed * change), 'queueing')
     }
   }
 

@@ -48,6 +48,22 @@ describe('when there is time', () => {
   })
 })
 
+test('a batch that ends for want of calls has run dry: a queue that is cut short does not stay short', () => {
+  const shedder = adaptive()
+  const { loop, submit } = desk(shedder)
+  // Reading takes nearly all of the time, as it does in code that runs for the first time.
+  const read = (): void => {
+    loop.burn(0.12)
+    submit('', 0.5)
+  }
+  for (let i = 0; i < 8 * 1_000; i++) loop.readable(start + i / 8, read)
+  loop.run(start + 400)
+  const before = shedder.snapshot().admitted
+  loop.run(start + 1_000)
+  // Between two polls, which take 50 ms each, a whole batch of 10 is served.
+  expect(shedder.snapshot().admitted - before).toBeGreaterThan(80)
+})
+
 test('when it fails to judge them, calls that wait are let through', () => {
   for (const step of ['tend', 'next'] as const) {
     const shedder = adaptive()

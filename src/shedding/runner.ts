@@ -126,6 +126,11 @@ class QueueRunner implements Runner, Alarm {
     this.connections++
   }
 
+  /** @internal How long the loop has had nothing to do, in all. */
+  idleMs(): number {
+    return this.loop.idleMs()
+  }
+
   /** @internal A call is about to be settled. */
   settling(now: number): void {
     // While a handler runs it is no news that the loop is busy.

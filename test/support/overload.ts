@@ -43,6 +43,49 @@ export function pool(size: number, holdMs: (now: number) => number, cpuMs: numbe
   }
 }
 
+/** A handler on a machine that others use too: at random times the loop stands still in the middle of whatever it does. */
+export function disturbed(
+  make: Handler['make'],
+  {
+    everyMs,
+    fromMs,
+    toMs,
+    seed,
+  }: { readonly everyMs: number; readonly fromMs: number; readonly toMs: number; readonly seed: number },
+): Handler['make'] {
+  return loop => {
+    const random = seeded(seed)
+    const wait = (): number => -Math.log(1 - random()) * everyMs
+    let next = loop.now() + wait()
+    const work = make({
+      ...bound(loop),
+      burn: ms => {
+        loop.burn(ms)
+        if (loop.now() < next) return
+        loop.burn(fromMs + (toMs - fromMs) * random())
+        next = loop.now() + wait()
+      },
+    })
+    return work
+  }
+}
+
+function bound(loop: EventLoop): EventLoop {
+  return {
+    clock: loop.clock,
+    now: () => loop.now(),
+    idleMs: () => loop.idleMs(),
+    burn: ms => loop.burn(ms),
+    nextTick: callback => loop.nextTick(callback),
+    setImmediate: callback => loop.setImmediate(callback),
+    setTimeout: (callback, ms) => loop.setTimeout(callback, ms),
+    readable: (at, callback) => loop.readable(at, callback),
+    connect: (at, callback) => loop.connect(at, callback),
+    feed: source => loop.feed(source),
+    run: until => loop.run(until),
+  }
+}
+
 export const handlers = {
   /** 2 ms of synchronous work. */
   cpu: {
