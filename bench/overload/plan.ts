@@ -15,7 +15,7 @@ export interface Stage {
 
 export interface Plan {
   readonly subjects: readonly SubjectName[]
-  /** What each server goes through, refusals too, before it begins anew and anything counts. */
+  /** What each server goes through, twice for so long, before it begins anew: as much as it can serve, and too much. */
   readonly warmUp: { readonly connections: number; readonly seconds: number }
   /** For how long half of the capacity is asked for before more is. */
   readonly lead: number

@@ -88,7 +88,11 @@ async function freshServer(spec: ServerSpec): Promise<Running> {
   if (kept?.key !== key) {
     await kept?.server.child.stop()
     const server = await startServer(spec)
-    await closedLoad({ port: server.port, kinds: kindsOf(spec.handler), ...plan.warmUp })
+    const { connections, seconds } = plan.warmUp
+    const load = { port: server.port, kinds: kindsOf(spec.handler), seconds }
+    // As many as it can serve, and then so many that most are refused: neither alone runs all of the code.
+    await closedLoad({ ...load, connections: handlers[spec.handler].concurrency })
+    await closedLoad({ ...load, connections })
     kept = { key, server }
   }
   const { child, pid } = kept.server
