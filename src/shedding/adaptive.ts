@@ -218,12 +218,11 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     const refused = this.tally.refusedShare(now)
     if (refused > 0) return 0.5 + 0.5 * refused
     if (this.queue.size === 0) return 0
-    const waitMs = Math.max(0, now - this.queue.oldestAt)
-    return Math.min(0.5, (0.5 * waitMs) / this.patience.waitMs)
+    return Math.min(0.5, Math.max(0, (0.5 * (now - this.queue.oldestAt)) / this.patience.waitMs))
   }
 
   isOverloaded(now: number): boolean {
-    return this.queue.classes.some(own => own.stands) || this.tally.refusedShare(now) > 0
+    return this.queue.standsFor(CLASSES - 1) || this.tally.refusedShare(now) > 0
   }
 
   update(options: Partial<AdaptiveOptions>): void {
@@ -244,9 +243,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
       limit: knee.limit,
       limitReason: knee.reason,
       ...this.tally.snapshot(),
-      queued: queue.size,
-      queuedWorkMs: queue.classes.reduce((sum, own) => sum + own.workMs, 0),
-      standing: queue.classes.map(own => own.stands),
+      ...queue.snapshot(),
       demand: this.arrivals.workPerMs,
       drainRate: this.rate.perMs,
       routes: this.routes.snapshot(),
@@ -269,7 +266,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
   private calmDown(): void {
     this.calm = true
     this.arrivals.forget(this.rate.perMs)
-    for (const own of this.queue.classes) own.stands = false
+    this.queue.calm()
   }
 
   private begin(call: ShedCall, now: number): void {
@@ -282,8 +279,8 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
   /** Whether so much is in front of the call that those behind it would have to be refused. */
   private isTooMuch(call: ShedCall): boolean {
     // What the limit holds back is not work for the loop: how long that takes is learnt by waiting.
-    if (this.inFlight >= this.knee.limit) return false
-    return this.queue.workBefore(call) + RESERVE * call.costMs > this.patience.waitMs
+    const loopBound = this.inFlight < this.knee.limit
+    return loopBound && this.queue.workBefore(call) + RESERVE * call.costMs > this.patience.waitMs
   }
 
   /** Refuses those in the call's lane that would be served too late; true when the call itself is among them. */
@@ -299,10 +296,9 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
   }
 
   private expire(own: ClassQueue, before: number, now: number): void {
-    for (;;) {
-      const call = this.queue.takeOlder(own, before)
-      if (call === undefined) return
+    for (let call = this.queue.takeOlder(own, before); call !== undefined; ) {
       this.turnAway(call, 'expired', now)
+      call = this.queue.takeOlder(own, before)
     }
   }
 

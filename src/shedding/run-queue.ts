@@ -9,6 +9,7 @@
  * Once a queue stands somebody in it will be refused. Serving the newest gives an answer in time to all that are
  * served; serving the oldest would make everybody wait for as long as can just be borne.
  */
+import type { AdaptiveSnapshot } from './adaptive-options.ts'
 import type { ShedCall } from './call.ts'
 import { Lane } from './lane.ts'
 
@@ -117,6 +118,19 @@ export class RunQueue {
   standsFor(importance: number): boolean {
     for (let k = 0; k <= importance; k++) if (this.classes[k]!.stands) return true
     return false
+  }
+
+  snapshot(): Pick<AdaptiveSnapshot, 'queued' | 'queuedWorkMs' | 'standing'> {
+    return {
+      queued: this.size,
+      queuedWorkMs: this.classes.reduce((sum, own) => sum + own.workMs, 0),
+      standing: this.classes.map(own => own.stands),
+    }
+  }
+
+  /** No queue stands any more. */
+  calm(): void {
+    for (const own of this.classes) own.stands = false
   }
 
   push(call: ShedCall): void {
