@@ -17,7 +17,8 @@
  *   while it does not  first come, first served. Nobody waits longer than `burstWaitMs`, or 12 times the grain of
  *                      the work where that is longer, and an expensive call is refused before many cheap ones.
  *   while it stands    the newest first. What would begin later than `standingWaitMs` from now is refused at once,
- *                      from the old end, from the tenant that has had or wants most.
+ *                      from the old end, from the tenant that has had or wants most. Those that have had less than
+ *                      their share may wait three times as long.
  *
  * Why not by delay alone, as in CoDel? An 80 ms pause at 70 % load leaves a queue that takes 270 ms to go away, and
  * so does an overload of a third of a second. Only the rates tell the one from the other.
@@ -38,7 +39,7 @@ import { DrainRate } from './drain-rate.ts'
 import type { Host } from './host.ts'
 import { Knee } from './knee.ts'
 import { modeOption } from './options.ts'
-import { Patience } from './patience.ts'
+import { KEEP_UP, Patience } from './patience.ts'
 import { RouteBook } from './route-book.ts'
 import { CLASSES, type ClassQueue, RunQueue } from './run-queue.ts'
 import type { Mode, Refusal, Result, Shedder, Verdict } from './shedder.ts'
@@ -139,7 +140,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     arrivals.tend(now)
     rate.seen(now)
     rate.measure(now)
-    patience.tend(settings.burstWaitMs, arrivals.grainMs, now)
+    patience.tend(settings, arrivals.grainMs, now)
     const known = rate.isKnown(BASES * this.knee.meanBaseMs, now)
     let stands = false
     for (const [importance, own] of queue.classes.entries()) {
@@ -154,7 +155,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
       stands ||= own.stands
       // A standing queue is cut short as calls join it. Left over are those that more important ones came before.
       const allowedMs = stands ? 2 * settings.standingWaitMs : patience.waitMs
-      this.expire(own, now - allowedMs, now)
+      this.expire(own, now - allowedMs, now - Math.max(allowedMs, patience.keepUpMs), now)
     }
   }
 
@@ -276,29 +277,29 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     call.inFlight = ++this.inFlight
   }
 
-  /** Whether so much is in front of the call that those behind it would have to be refused. */
+  /** Whether so much work, not held back by the limit, is before it that those behind it would have to be refused. */
   private isTooMuch(call: ShedCall): boolean {
-    // What the limit holds back is not work for the loop: how long that takes is learnt by waiting.
-    const loopBound = this.inFlight < this.knee.limit
-    return loopBound && this.queue.workBefore(call) + RESERVE * call.costMs > this.patience.waitMs
+    if (this.inFlight >= this.knee.limit) return false
+    return this.queue.workBefore(call) + RESERVE * call.costMs > this.patience.waitMs
   }
 
   /** Refuses those in the call's lane that would be served too late; true when the call itself is among them. */
   private trim(call: ShedCall, now: number): boolean {
     const { queue } = this
     const room = this.settings.standingWaitMs * this.rate.perMs
-    while (queue.workBefore(call) - call.costMs > room) {
-      const last = queue.takeLast(call)
+    for (;;) {
+      const before = queue.workBefore(call) - call.costMs
+      if (before <= room) return false
+      const last = queue.takeLast(call, before <= KEEP_UP * room)
       if (last === undefined || last === call) return last === call
       this.turnAway(last, 'wait', now)
     }
-    return false
   }
 
-  private expire(own: ClassQueue, before: number, now: number): void {
-    for (let call = this.queue.takeOlder(own, before); call !== undefined; ) {
-      this.turnAway(call, 'expired', now)
-      call = this.queue.takeOlder(own, before)
+  private expire(own: ClassQueue, before: number, ownBefore: number, now: number): void {
+    for (let call: ShedCall | undefined; ; this.turnAway(call, 'expired', now)) {
+      call = this.queue.takeOlder(own, before, ownBefore)
+      if (call === undefined) return
     }
   }
 

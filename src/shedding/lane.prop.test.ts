@@ -117,6 +117,38 @@ describe('fairness among tenants', () => {
   })
 })
 
+test('who has had less than its share waits longer, and is not refused while others can be', () => {
+  const lane = new Lane()
+  for (let i = 0; i < 300; i++) {
+    lane.push(waiting('flood', 2))
+    lane.take(false)
+  }
+  const quiet = waiting('quiet', 2)
+  lane.push(quiet)
+  lane.push(waiting('flood', 2))
+  quiet.arrivedAt = 100
+  expect(lane.takeFromLast(true)!.tenant).toBe('flood')
+  expect(lane.takeOlder(101, 101)).toBe(quiet)
+  lane.push(quiet)
+  lane.push(waiting('flood', 2))
+  expect(lane.takeOlder(101, 100)).toBeUndefined()
+  // Alone it has nobody to keep up with.
+  lane.takeFromLast()
+  expect(lane.takeOlder(101, 100)).toBe(quiet)
+})
+
+test('of tenants that have all had less than their share none is refused, unless it must be', () => {
+  const lane = new Lane()
+  for (let i = 0; i < 300; i++) {
+    lane.push(waiting('flood', 2))
+    lane.take(false)
+  }
+  lane.push(waiting('a', 2))
+  lane.push(waiting('b', 2))
+  expect(lane.takeFromLast(true)).toBeUndefined()
+  expect(lane.takeFromLast(false)).toBeDefined()
+})
+
 test('ten thousand tenants that came once are not remembered, and take nothing from who waits', () => {
   const lane = new Lane()
   lane.push(waiting('first', 1))

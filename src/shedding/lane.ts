@@ -139,14 +139,28 @@ export class Lane {
     return waiting?.call
   }
 
-  /** Removes the oldest call of the tenant whose last one would come latest: the one with most waiting, or least credit. */
-  takeFromLast(): ShedCall | undefined {
+  /** Removes the call that has waited longest if it came before `time`; if its tenant has had less than its share, before `ownTime`. */
+  takeOlder(time: number, ownTime: number): ShedCall | undefined {
+    const waiting = this.first
+    if (waiting === undefined) return undefined
+    const behind = this.active > 1 && waiting.flow.tag < this.virtual
+    if (waiting.call.arrivedAt >= (behind ? ownTime : time)) return undefined
+    this.remove(waiting)
+    return waiting.call
+  }
+
+  /**
+   * Removes the oldest call of the tenant whose last one would come latest: the one with most waiting, or least credit.
+   * `sparing`: none if all that wait have had less than their share.
+   */
+  takeFromLast(sparing: boolean = false): ShedCall | undefined {
     if (this.active < 2) return this.takeOldest()
     let last: Flow | undefined
     for (const flow of this.flows.values()) {
       if (flow.newest === undefined) continue
       if (last === undefined || flow.tag + flow.workMs > last.tag + last.workMs) last = flow
     }
+    if (sparing && last!.tag + last!.workMs < this.virtual) return undefined
     const waiting = last!.oldest!
     this.remove(waiting)
     return waiting.call

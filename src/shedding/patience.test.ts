@@ -4,7 +4,7 @@ import { Patience } from './patience.ts'
 test('waits as long as was set, longer for coarse work, and never longer than 200 ms', () => {
   const patience = new Patience(100)
   const waitMs = (grainMs: number): number => {
-    patience.tend(100, grainMs, 0)
+    patience.tend({ burstWaitMs: 100, standingWaitMs: 20 }, grainMs, 0)
     return patience.waitMs
   }
   expect([1, 10, 100].map(waitMs)).toEqual([100, 120, 200])
@@ -13,9 +13,9 @@ test('waits as long as was set, longer for coarse work, and never longer than 20
 test('lets through for a second what had to wait while the loop stood still', () => {
   const patience = new Patience(100)
   expect(patience.stalled(50)).toBe(true)
-  patience.tend(100, 1, 1_049)
+  patience.tend({ burstWaitMs: 100, standingWaitMs: 20 }, 1, 1_049)
   expect(patience.waitMs).toBe(200)
-  patience.tend(100, 1, 1_050)
+  patience.tend({ burstWaitMs: 100, standingWaitMs: 20 }, 1, 1_050)
   expect(patience.waitMs).toBe(100)
 })
 
@@ -24,4 +24,13 @@ test('a loop that stands still all the time is not let off each time', () => {
   expect([0, 300, 999, 1_000].map(now => patience.stalled(now))).toEqual([true, false, false, true])
   patience.reset()
   expect(patience.stalled(1_001)).toBe(true)
+})
+
+test('who has had less than its share may wait three times as long as a queue that stands lets others, or for the grain', () => {
+  const patience = new Patience(100)
+  const keepUpMs = (grainMs: number): number => {
+    patience.tend({ burstWaitMs: 100, standingWaitMs: 20 }, grainMs, 0)
+    return patience.keepUpMs
+  }
+  expect([1, 10, 100].map(keepUpMs)).toEqual([60, 120, 200])
 })

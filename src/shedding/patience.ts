@@ -1,3 +1,5 @@
+import type { AdaptiveSettings } from './adaptive-options.ts'
+
 /**
  * How long calls of a burst may wait: as set, or 12 times the grain of the work where that is longer. After the loop
  * has stood still, whatever had to wait meanwhile is let through.
@@ -7,19 +9,28 @@ const MAX_WAIT_MS = 200
 /** A loop that stands still more often than this is not standing still. */
 const STALL_EVERY_MS = 1_000
 
+/** How many times as much work, and for how many times as long, may wait of tenants that have had less than their share. */
+export const KEEP_UP = 3
+
+type Waits = Pick<AdaptiveSettings, 'burstWaitMs' | 'standingWaitMs'>
+
 export class Patience {
   waitMs: number
+  /** While a queue stands, for those who have had less than their share. */
+  keepUpMs: number
   private stalledAt: number
 
   constructor(waitMs: number) {
     this.waitMs = waitMs
+    this.keepUpMs = 0
     this.stalledAt = -Infinity
   }
 
-  /** `setMs` is what was set, `grainMs` what a call of the work costs. */
-  tend(setMs: number, grainMs: number, now: number): void {
-    const wantedMs = now - this.stalledAt < STALL_EVERY_MS ? MAX_WAIT_MS : GRAINS * grainMs
-    this.waitMs = Math.max(setMs, Math.min(MAX_WAIT_MS, wantedMs))
+  /** `grainMs` is what a call of the work costs. */
+  tend({ burstWaitMs, standingWaitMs }: Waits, grainMs: number, now: number): void {
+    const grainsMs = Math.min(MAX_WAIT_MS, GRAINS * grainMs)
+    this.waitMs = Math.max(burstWaitMs, now - this.stalledAt < STALL_EVERY_MS ? MAX_WAIT_MS : grainsMs)
+    this.keepUpMs = Math.max(KEEP_UP * standingWaitMs, grainsMs)
   }
 
   /** The loop has stood still until now. False if it did so a moment ago as well. */

@@ -171,17 +171,14 @@ export class RunQueue {
     return Math.min(before + inOwn, Math.max(inOwn, (inOwn - own.owedMs) / this.floorRatio))
   }
 
-  /** Removes whoever would be served last in the lane of `call`. */
-  takeLast(call: ShedCall): ShedCall | undefined {
-    return this.removed(this.classes[call.importance]!.laneOf(call).takeFromLast())
+  /** Removes whoever would be served last in the lane of `call`; `sparing` tenants that have had less than their share. */
+  takeLast(call: ShedCall, sparing: boolean = false): ShedCall | undefined {
+    return this.removed(this.classes[call.importance]!.laneOf(call).takeFromLast(sparing))
   }
 
-  /** Removes a call of a class that came before `time`, if there is one. */
-  takeOlder(queue: ClassQueue, time: number): ShedCall | undefined {
-    const { first, again } = queue
-    if ((first.oldest?.arrivedAt ?? Infinity) < time) return this.removed(first.takeOldest())
-    if ((again.oldest?.arrivedAt ?? Infinity) < time) return this.removed(again.takeOldest())
-    return undefined
+  /** Removes a call of a class that came before `time`, or `ownTime` if its tenant has had less than its share. */
+  takeOlder(queue: ClassQueue, time: number, ownTime: number = time): ShedCall | undefined {
+    return this.removed(queue.first.takeOlder(time, ownTime) ?? queue.again.takeOlder(time, ownTime))
   }
 
   /** Removes all calls. */

@@ -16,7 +16,7 @@ import type { Shedder } from './shedder.ts'
 import { vegas } from './vegas.ts'
 
 describe('classes and tenants', () => {
-  test.each(['cpu', 'mixed', 'pool', 'post'] as const)(
+  test.each(handlerNames)(
     '%s: critical calls for 0.8 of the capacity are served at eight times, and the others get their floor',
     name => {
       const handler = handlers[name]
@@ -27,7 +27,10 @@ describe('classes and tenants', () => {
           [8, 3],
         ],
         shedder: adaptive(),
-        traits: random => ({ criticality: random() < 0.1 ? 'critical' : 'sheddable' }),
+        traits: random => ({
+          ...handler.traits?.(random),
+          criticality: random() < 0.1 ? 'critical' : 'sheddable',
+        }),
       })
       const by = report.by(1, traits => traits.criticality!)
       const critical = by.get('critical')!
@@ -50,8 +53,7 @@ describe('classes and tenants', () => {
       }),
     })
     const critical = report.by(1, traits => traits.criticality!).get('critical')!
-    // Where one call in ten is 30 times as dear, critical calls at 0.8 have bursts of their own.
-    expect(critical.good / critical.sent).toBeGreaterThanOrEqual(name === 'costMix' ? 0.97 : 0.99)
+    expect(critical.good / critical.sent).toBeGreaterThanOrEqual(0.99)
   })
 
   test.each(['cpu', 'mixed', 'pool', 'post'] as const)(
@@ -98,8 +100,8 @@ describe('classes and tenants', () => {
         },
       })
       const share = (handler.capacity * seconds) / 10
-      // What nobody is told of, work that is put off and tenants whose own calls come in bursts, costs some of it.
-      const kept = name === 'costMix' ? 0.85 : name === 'deferred' ? 0.92 : 0.95
+      // Tenants whose own calls come in bursts, one in ten 30 times as dear, lose some of it to themselves.
+      const kept = name === 'costMix' ? 0.88 : 0.95
       const by = report.by(1, traits => traits.tenant!)
       expect(by.size).toBe(10)
       for (const [tenant, { good, sent }] of by) {
