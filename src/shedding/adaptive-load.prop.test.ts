@@ -72,7 +72,7 @@ test('more calls that matter less take nothing from those that matter more, and 
         }),
       })
       const { good, sent } = report.by(1, traits => traits.criticality!).get('critical')!
-      expect(good / sent).toBeGreaterThan(0.98)
+      expect(good / sent).toBeGreaterThanOrEqual(0.99)
       // What comes through, and the queue that is left when the load ends.
       expect(report.phases[1]!.answered).toBeLessThanOrEqual(handler.capacity * (4 + 0.2) + 64)
     }),
