@@ -1,6 +1,6 @@
 import { defaultContext } from './ambient.ts'
 import { guard, reportOrder } from './checks.ts'
-import { fuse } from './frame.ts'
+import { fuse, fuseTask, type TaskRunner } from './fuse.ts'
 import type { Gate } from './gate.ts'
 import type { Call, Handler, Middleware, Protection } from './handler.ts'
 import { choiceOption, functionOption, nameOption } from './options.ts'
@@ -66,6 +66,16 @@ export function describe(
     const { kind, name } = 'gate' in part ? part.gate : part.layer
     return { kind, name }
   })
+}
+
+/** @internal What sends tasks through `middleware`, where it is gates and nothing else. */
+export function taskRunner(middleware: Middleware<any, any>): TaskRunner | undefined {
+  const gates: Gate<any, any>[] = []
+  for (const part of partsOf(middleware)) {
+    if ('layer' in part || part.gate.rescue !== undefined) return undefined
+    gates.push(part.gate)
+  }
+  return fuseTask(gates)
 }
 
 function assemble(parts: readonly Part[]): Protection<any, any> {

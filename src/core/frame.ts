@@ -1,41 +1,17 @@
-import { callWithin, defaultContext } from './ambient.ts'
+import { callWithin } from './ambient.ts'
 import type { Context } from './context.ts'
-import type { FailedCall, Gate, Outcome } from './gate.ts'
+import type { FailedCall, Outcome } from './gate.ts'
 import type { Handler } from './handler.ts'
+import { outcomeOf } from './outcome.ts'
 import { deadlineExceeded, isRejection } from './rejection.ts'
-import { Row } from './row.ts'
+import type { Row } from './row.ts'
 import { type Ending, type Expiry, Scope, type Watcher } from './scope.ts'
+import type { Task, TaskEnd } from './task.ts'
 import { warn } from './warn.ts'
 import { answeredEarly, onceDone, workBehind } from './work.ts'
 
-/**
- * Runs a row of gates around a handler in one asynchronous frame. To every gate, and to the caller, it looks as
- * if each gate had a frame of its own: admitted outermost first, settled innermost first, each once. In one place
- * only can the two be told apart: a gate that ends the call from its own `settle` comes too late for its row, which
- * has one answer and hears of that one.
- */
-export function fuse<Req, Res>(gates: readonly Gate<any, any>[], next: Handler<Req, Res>): Handler<Req, Res> {
-  const row = new Row(gates, next, fuse)
-  return (request, context = defaultContext()) => {
-    const { scope } = context
-    if (scope.ending !== undefined) return refused(scope.reason)
-    const now = scope.clock.now()
-    if (now >= scope.deadline) return refused(deadlineExceeded('context', false))
-    return new Frame(row, request, context).run(now)
-  }
-}
-
-/**
- * A promise that is rejected a moment from now, when whoever is given it has had the time to wait for it: Node keeps
- * a list of the rejections that nobody waits for, and to be put on it for that moment costs more than all the rest.
- */
-function refused(error: unknown): Promise<never> {
-  return new Promise((_, reject) => {
-    soon.then(() => reject(error))
-  })
-}
-
-const soon = Promise.resolve()
+/** For what is to happen a moment from now. */
+export const soon: Promise<void> = Promise.resolve()
 
 /** A gate that replaced the context: from there on inward the call is part of another scope. */
 interface Entry {
@@ -49,7 +25,7 @@ interface Entry {
  * whichever comes first, so a handler that ignores its signal keeps nobody waiting. Only gates that ask for
  * `until: 'work'` wait for the handler itself.
  */
-class Frame implements Watcher, FailedCall {
+export class Frame implements Watcher, FailedCall, TaskEnd {
   readonly request: unknown
   context: Context
   error: unknown
@@ -69,6 +45,9 @@ class Frame implements Watcher, FailedCall {
   /** Whether gates that wait for the work itself are still to be settled. */
   private waiting: boolean
   private promise: Promise<any> | undefined
+  /** In place of a promise and of a handler. */
+  private task: Task | undefined
+  private begun: boolean
   /** What the call waits for: the handler, or the gate that rescues it. */
   private answer: Promise<any> | undefined
   private resolve: ((value: any) => void) | undefined
@@ -93,6 +72,8 @@ class Frame implements Watcher, FailedCall {
     this.split = 0
     this.waiting = false
     this.promise = undefined
+    this.task = undefined
+    this.begun = false
     this.answer = undefined
     this.resolve = undefined
     this.reject = undefined
@@ -115,6 +96,32 @@ class Frame implements Watcher, FailedCall {
     return promise
   }
 
+  /** Like `run`, for a task. */
+  perform(task: Task, now: number): void {
+    this.task = task
+    if (!this.admit(now)) {
+      if (this.waiting) this.leave(soon)
+      task.failed(this.error)
+      return
+    }
+    this.begun = true
+    try {
+      task.begin(this.context, this)
+    } catch (error) {
+      this.failed(error)
+    }
+  }
+
+  /** The task has been done. */
+  succeeded(): void {
+    if (!this.over) this.finish('success', undefined, false)
+  }
+
+  /** The task has failed. */
+  failed(error: unknown): void {
+    if (!this.over && this.fails(error, undefined)) this.task!.failed(this.error)
+  }
+
   again(context: Context): Promise<any> {
     return this.call(this.row.rest, context)
   }
@@ -127,7 +134,9 @@ class Frame implements Watcher, FailedCall {
     for (let entry = this.entry; entry?.scope.ending !== undefined; entry = entry.outer) this.split = entry.at
     if (this.outer.ending !== undefined) this.split = 0
     this.finish(ending, reason, working)
-    this.reject!(reason)
+    if (this.task === undefined) this.reject!(reason)
+    // One that has not begun is told when the gates have been asked.
+    else if (this.begun) this.task.failed(reason)
   }
 
   /** Asks the gates. False when the handler is not to be called. */
@@ -179,7 +188,8 @@ class Frame implements Watcher, FailedCall {
   }
 
   private refuse(error: unknown): false {
-    if (!this.over && this.fails(error, undefined)) soon.then(() => this.reject!(this.error))
+    if (this.over || !this.fails(error, undefined) || this.task !== undefined) return false
+    soon.then(() => this.reject!(this.error))
     return false
   }
 
@@ -256,12 +266,14 @@ class Frame implements Watcher, FailedCall {
       for (let own = scope; own !== this.outer; own = own.parent!) own.close()
     }
     this.settleNow(0, !this.waiting)
-    if (working && this.answer !== undefined) this.leave(this.answer)
+    if (!working) return
+    if (this.answer !== undefined) this.leave(this.answer)
+    else if (this.begun && this.waiting) this.leave(this.task!.work)
   }
 
   /** Nobody waits for this any more, except gates that were let in until the work itself ends. */
   private leave(answer: Promise<unknown>): void {
-    answeredEarly(this.promise!, answer)
+    if (this.promise !== undefined) answeredEarly(this.promise, answer)
     if (this.waiting) this.settleLater(answer, 0)
     this.waiting = false
   }
@@ -300,10 +312,3 @@ class Frame implements Watcher, FailedCall {
 }
 
 const timedOut: Expiry = () => deadlineExceeded('context', true)
-
-/** What a failure means to the gates outside it. It depends on the error alone, so that fusing changes nothing. */
-export function outcomeOf(error: unknown): Outcome {
-  if (!isRejection(error)) return 'failure'
-  if (error.reason === 'deadline-exceeded') return 'timeout'
-  return error.reason === 'cancelled' ? 'cancelled' : 'refused'
-}

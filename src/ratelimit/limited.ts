@@ -1,7 +1,7 @@
 import type { Context } from '../core/context.ts'
-import { outcomeOf } from '../core/frame.ts'
 import type { Outcome } from '../core/gate.ts'
 import type { Handler } from '../core/handler.ts'
+import { outcomeOf } from '../core/outcome.ts'
 import { isRejection } from '../core/rejection.ts'
 import { warn } from '../core/warn.ts'
 import { workBehind } from '../core/work.ts'

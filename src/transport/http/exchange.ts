@@ -2,9 +2,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { withContext } from '../../core/ambient.ts'
 import type { Context } from '../../core/context.ts'
 import { createContextKey } from '../../core/context-key.ts'
+import type { TaskRunner } from '../../core/fuse.ts'
 import type { Handler } from '../../core/handler.ts'
 import { cancelled, deadlineExceeded, isRejection, type Rejection } from '../../core/rejection.ts'
 import type { Ending, Scope, Watcher } from '../../core/scope.ts'
+import type { Task, TaskEnd } from '../../core/task.ts'
 import { requestsOn } from './connection.ts'
 import { mute } from './mute.ts'
 import { problemOf } from './problem.ts'
@@ -41,7 +43,7 @@ export interface Framework {
  * One request on its way through a chain. It is over when the response has been handed to the network, or when
  * the client has gone.
  */
-export class Exchange implements Watcher {
+export class Exchange implements Watcher, Task {
   private readonly request: IncomingMessage
   private readonly response: ServerResponse
   private readonly framework: Framework
@@ -51,12 +53,17 @@ export class Exchange implements Watcher {
   private readonly requests: Map<IncomingMessage, Exchange>
   private current: Context
   private begun: boolean
-  private work: Promise<void> | undefined
+  /** Told how the work came out, in place of a promise of it. */
+  private frame: TaskEnd | undefined
+  private promise: Promise<void> | undefined
   private resolve: (() => void) | undefined
   private reject: ((error: unknown) => void) | undefined
   /** What the work failed with, if anybody said so. */
   private failure: unknown
   private over: boolean
+  private settled: boolean
+  /** Whether the end of its response is learnt without listening to it. */
+  announced: boolean
   nextWatcher: Watcher | undefined
   previousWatcher: Watcher | undefined
 
@@ -75,16 +82,24 @@ export class Exchange implements Watcher {
     this.current = context.with(key, this)
     this.outer = outer
     this.begun = false
-    this.work = undefined
+    this.frame = undefined
+    this.promise = undefined
     this.resolve = undefined
     this.reject = undefined
     this.failure = undefined
     this.over = false
+    this.settled = false
+    this.announced = true
     this.nextWatcher = undefined
     this.previousWatcher = undefined
     this.requests = requests
     requests.set(request, this)
-    response.on('finish', () => this.end(true))
+  }
+
+  /** Learns the end of the response from the response itself. */
+  listen(): void {
+    this.announced = false
+    this.response.on('finish', () => this.end(true))
   }
 
   /** The context of the innermost part of the chain that has been reached. */
@@ -92,38 +107,67 @@ export class Exchange implements Watcher {
     return this.current
   }
 
+  /** The end of the work. */
+  get work(): Promise<void> {
+    if (this.promise === undefined) {
+      this.promise = new Promise((resolve, reject) => {
+        this.resolve = resolve
+        this.reject = reject
+      })
+      if (this.settled) this.settle()
+    }
+    return this.promise
+  }
+
   /** Sends the request through a chain whose innermost handler is `run`. */
   pass(call: Handler<any, void>): void {
-    const { scope } = this
-    if (scope.deadline !== Infinity) {
-      if (this.current.remainingMs === 0) {
-        this.refuse(deadlineExceeded('context', false))
-        return
-      }
-      if (scope.ending === undefined) scope.watch(this)
-    }
+    if (!this.opens()) return
     let answer: Promise<void>
     try {
       answer = call(this.request, this.current)
     } catch (error) {
-      this.fail(error)
+      this.failed(error)
       return
     }
-    answer.then(undefined, error => this.fail(error))
+    answer.then(undefined, error => this.failed(error))
+  }
+
+  /** The same for a chain that is a row of gates. */
+  perform(runner: TaskRunner): void {
+    if (this.opens()) runner(this, this.request, this.current)
+  }
+
+  /** Whether there is time for the call. If so, it watches that there is. */
+  private opens(): boolean {
+    const { scope } = this
+    if (scope.deadline === Infinity) return true
+    if (this.current.remainingMs === 0) {
+      this.refuse(deadlineExceeded('context', false))
+      return false
+    }
+    if (scope.ending === undefined) scope.watch(this)
+    return true
   }
 
   /** The innermost handler: lets the request on, and waits for its response. A second time it only waits. */
   run(context: Context): Promise<void> {
-    if (this.begun) return this.work!
+    if (this.begun) return this.work
     if (this.over || context.ended) return Promise.reject(context.scope.reason ?? cancelled('http'))
+    const { work } = this
+    try {
+      this.begin(context, undefined)
+    } catch (error) {
+      this.reject!(error)
+    }
+    return work
+  }
+
+  /** @internal Lets the request on. */
+  begin(context: Context, frame: TaskEnd | undefined): void {
     this.begun = true
     this.current = context
-    this.work = new Promise((resolve, reject) => {
-      this.resolve = resolve
-      this.reject = reject
-      withContext(context, this.framework.begin)
-    })
-    return this.work
+    this.frame = frame
+    withContext(context, this.framework.begin)
   }
 
   /** Notes what the work failed with, for the gates that it stands behind. */
@@ -137,8 +181,8 @@ export class Exchange implements Watcher {
     if (isRejection(reason, 'deadline-exceeded')) this.refuse(reason)
   }
 
-  /** What came out of the chain is an error. If it came from the handler, the handler has answered already. */
-  private fail(error: unknown): void {
+  /** @internal What came out of the chain is an error. If it came from the handler, the handler has answered already. */
+  failed(error: unknown): void {
     if (this.over || this.response.writableEnded || this.response.destroyed) return
     if (isRejection(error)) this.refuse(error)
     else if (this.response.headersSent) this.response.destroy()
@@ -164,18 +208,40 @@ export class Exchange implements Watcher {
     this.outer?.connectionClosed()
   }
 
+  /** @internal The response has been handed to the network. */
+  responseSent(): void {
+    this.end(true)
+    this.outer?.responseSent()
+  }
+
   private end(sent: boolean): void {
     if (this.over) return
     this.over = true
-    const { response, scope, failure } = this
+    const { scope } = this
     if (!sent) scope.end('cancelled', cancelled('http'))
     this.requests.delete(this.request)
+    if (this.begun) this.tell(sent)
     scope.unwatch(this)
     scope.close()
-    if (!this.begun) return
-    if (failure !== undefined) this.reject!(failure)
-    else if (!sent) this.reject!(scope.reason)
-    else if (response.statusCode >= 500) this.reject!(new FailedResponse(response.statusCode))
-    else this.resolve!()
+  }
+
+  /** Says how the work came out. */
+  private tell(sent: boolean): void {
+    const { frame, response } = this
+    if (this.failure === undefined) {
+      if (!sent) this.failure = this.scope.reason
+      else if (response.statusCode >= 500) this.failure = new FailedResponse(response.statusCode)
+    }
+    this.settled = true
+    if (frame !== undefined) {
+      if (this.failure === undefined) frame.succeeded()
+      else frame.failed(this.failure)
+    }
+    if (this.promise !== undefined) this.settle()
+  }
+
+  private settle(): void {
+    if (this.failure === undefined) this.resolve!()
+    else this.reject!(this.failure)
   }
 }

@@ -2,11 +2,12 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import type { Socket } from 'node:net'
 import { defaultContext } from '../../core/ambient.ts'
 import { writeAnswerFields } from '../../core/answer-fields.ts'
+import { taskRunner } from '../../core/chain.ts'
 import type { Context } from '../../core/context.ts'
 import type { Middleware } from '../../core/handler.ts'
 import { functionOption, knownOptions } from '../../core/options.ts'
 import { checkInbound, type InboundOptions, openInbound } from '../wire/inbound.ts'
-import { requestsOn } from './connection.ts'
+import { arrivedOn, requestsOn, watchServers } from './connection.ts'
 import { Exchange, exchangeOf, type Framework, proceed } from './exchange.ts'
 
 export interface ProtectOptions<Req = IncomingMessage> extends InboundOptions {
@@ -32,10 +33,14 @@ export function guardWith<Req extends IncomingMessage>(
   checkInbound(options)
   const callerOf = options.caller === undefined ? addressOf : functionOption('caller', options.caller)
   const call = middleware<Req, void>(proceed)
+  const runner = taskRunner(middleware)
+  watchServers()
 
   return (request, response, framework) => {
     // Each is read once: express changes the prototype of its requests, after which reading any property is slow.
-    const { socket, headers } = request
+    const line = arrivedOn(request, response)
+    const socket = line ?? request.socket
+    const { headers } = request
     const requests = requestsOn<Exchange>(socket)
     const outer = requests.get(request)
     let caller: string | undefined
@@ -51,7 +56,10 @@ export function guardWith<Req extends IncomingMessage>(
       outer === undefined
         ? writeAnswerFields(opened, (name, value) => writeField(response, name, value))
         : opened
-    new Exchange(request, response, framework, context, requests, outer).pass(call)
+    const exchange = new Exchange(request, response, framework, context, requests, outer)
+    if (line === undefined && outer?.announced !== true) exchange.listen()
+    if (runner === undefined) exchange.pass(call)
+    else exchange.perform(runner)
   }
 }
 
