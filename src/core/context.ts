@@ -131,6 +131,15 @@ export class Context {
     )
   }
 
+  /** @internal The same call under a scope of its own, as its caller's, with one typed key changed. */
+  opening<T>(scope: Scope, caller: string | undefined, key: ContextKey<T>, value: T): Context {
+    return new Context(scope, this.criticality, this.tenant, caller, this.attempt, this.idempotent, {
+      key,
+      value,
+      rest: this.entries,
+    })
+  }
+
   /** @internal */
   derive(values: ContextValues, scope: Scope = this.scope): Context {
     return new Context(

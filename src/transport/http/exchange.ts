@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { withContext } from '../../core/ambient.ts'
+import { writeAnswerFields } from '../../core/answer-fields.ts'
 import type { Context } from '../../core/context.ts'
 import { createContextKey } from '../../core/context-key.ts'
 import type { TaskRunner } from '../../core/fuse.ts'
@@ -44,9 +45,11 @@ export interface Framework {
  * the client has gone.
  */
 export class Exchange implements Watcher, Task {
-  private readonly request: IncomingMessage
-  private readonly response: ServerResponse
-  private readonly framework: Framework
+  // Let go of at the end: whatever else was begun in the context, a timer of the connection above all, holds on to
+  // the context and so to the exchange, and requests that outlive their time make every garbage collection longer.
+  private request: IncomingMessage | undefined
+  private response: ServerResponse | undefined
+  private framework: Framework | undefined
   private readonly scope: Scope
   /** The exchange of a chain further out that has the same request. */
   private readonly outer: Exchange | undefined
@@ -79,7 +82,10 @@ export class Exchange implements Watcher, Task {
     this.response = response
     this.framework = framework
     this.scope = context.scope
-    this.current = context.with(key, this)
+    this.current =
+      outer === undefined
+        ? writeAnswerFields(context, (name, value) => this.writeField(name, value))
+        : context
     this.outer = outer
     this.begun = false
     this.frame = undefined
@@ -99,7 +105,7 @@ export class Exchange implements Watcher, Task {
   /** Learns the end of the response from the response itself. */
   listen(): void {
     this.announced = false
-    this.response.on('finish', () => this.end(true))
+    this.response!.on('finish', () => this.end(true))
   }
 
   /** The context of the innermost part of the chain that has been reached. */
@@ -121,6 +127,7 @@ export class Exchange implements Watcher, Task {
 
   /** Sends the request through a chain whose innermost handler is `run`. */
   pass(call: Handler<any, void>): void {
+    this.current = this.current.with(key, this)
     if (!this.opens()) return
     let answer: Promise<void>
     try {
@@ -167,13 +174,21 @@ export class Exchange implements Watcher, Task {
     this.begun = true
     this.current = context
     this.frame = frame
-    withContext(context, this.framework.begin)
+    withContext(context, this.framework!.begin)
   }
 
   /** Notes what the work failed with, for the gates that it stands behind. */
   note(error: unknown): void {
     this.failure ??= error
     this.outer?.note(error)
+  }
+
+  /** Writes a field of the answer, while the response can still take it. */
+  private writeField(name: string, value: string): void {
+    const { response } = this
+    if (response === undefined || response.headersSent || response.destroyed) return
+    // Node refuses other characters with an exception, which would fail the call that wanted to say something.
+    response.setHeader(name, value.replaceAll(/[^\t\x20-\x7e]/g, '?'))
   }
 
   /** @internal The time of the whole exchange is up: the client is told before anybody else is. */
@@ -183,15 +198,16 @@ export class Exchange implements Watcher, Task {
 
   /** @internal What came out of the chain is an error. If it came from the handler, the handler has answered already. */
   failed(error: unknown): void {
-    if (this.over || this.response.writableEnded || this.response.destroyed) return
+    const { response } = this
+    if (response === undefined || response.writableEnded || response.destroyed) return
     if (isRejection(error)) this.refuse(error)
-    else if (this.response.headersSent) this.response.destroy()
-    else this.framework.fail(error)
+    else if (response.headersSent) response.destroy()
+    else this.framework!.fail(error)
   }
 
   private refuse(rejection: Rejection): void {
     const { response, begun } = this
-    if (this.over || response.writableEnded || response.destroyed) return
+    if (response === undefined || response.writableEnded || response.destroyed) return
     this.note(rejection)
     // Too late for a status: that the body ends early is all that the client can still be told.
     if (response.headersSent) {
@@ -219,10 +235,14 @@ export class Exchange implements Watcher, Task {
     this.over = true
     const { scope } = this
     if (!sent) scope.end('cancelled', cancelled('http'))
-    this.requests.delete(this.request)
+    this.requests.delete(this.request!)
     if (this.begun) this.tell(sent)
     scope.unwatch(this)
     scope.close()
+    this.request = undefined
+    this.response = undefined
+    this.framework = undefined
+    this.frame = undefined
   }
 
   /** Says how the work came out. */
@@ -230,7 +250,7 @@ export class Exchange implements Watcher, Task {
     const { frame, response } = this
     if (this.failure === undefined) {
       if (!sent) this.failure = this.scope.reason
-      else if (response.statusCode >= 500) this.failure = new FailedResponse(response.statusCode)
+      else if (response!.statusCode >= 500) this.failure = new FailedResponse(response!.statusCode)
     }
     this.settled = true
     if (frame !== undefined) {

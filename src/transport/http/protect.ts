@@ -1,7 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { defaultContext } from '../../core/ambient.ts'
-import { writeAnswerFields } from '../../core/answer-fields.ts'
 import { taskRunner } from '../../core/chain.ts'
 import type { Context } from '../../core/context.ts'
 import type { Middleware } from '../../core/handler.ts'
@@ -51,23 +50,12 @@ export function guardWith<Req extends IncomingMessage>(
       framework.fail(error)
       return
     }
-    const opened = openInbound(name => headers[name] as string | undefined, options, caller, outer?.context)
-    const context =
-      outer === undefined
-        ? writeAnswerFields(opened, (name, value) => writeField(response, name, value))
-        : opened
+    const context = openInbound(name => headers[name] as string | undefined, options, caller, outer?.context)
     const exchange = new Exchange(request, response, framework, context, requests, outer)
     if (line === undefined && outer?.announced !== true) exchange.listen()
     if (runner === undefined) exchange.pass(call)
     else exchange.perform(runner)
   }
-}
-
-/** Writes a field of the answer, while the response can still take it. */
-function writeField(response: ServerResponse, name: string, value: string): void {
-  if (response.headersSent || response.destroyed) return
-  // Node refuses other characters with an exception, which would fail the call that wanted to say something.
-  response.setHeader(name, value.replaceAll(/[^\t\x20-\x7e]/g, '?'))
 }
 
 /**

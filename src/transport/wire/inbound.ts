@@ -65,9 +65,9 @@ export function openInbound(
   const timeoutMs = timeoutIn(read, options)
   const end = timeoutMs === undefined ? deadline : Math.min(deadline, clock.now() + timeoutMs)
   const outer = parent === rootContext ? undefined : parent.scope
-  const context = parent.derive({ caller }, new Scope(clock, outer, end, timedOut, undefined))
-  if (options.trustPeers !== true) return context.with(fromStranger, true)
-  const told = context.with(valuesIn(read))
+  const scope = new Scope(clock, outer, end, timedOut, undefined)
+  if (options.trustPeers !== true) return parent.opening(scope, caller, fromStranger, true)
+  const told = parent.derive({ caller, ...valuesIn(read) }, scope)
   return told.get(fromStranger) ? told.with(fromStranger, false) : told
 }
 
