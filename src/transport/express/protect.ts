@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { Request, RequestHandler } from 'express'
 import type { Middleware } from '../../core/handler.ts'
 import { guardWith, type ProtectOptions } from '../http/protect.ts'
+import { keepShapes, servedByExpress } from './shape.ts'
 
 /**
  * Puts a chain in front of everything that is mounted after it: `app.use(protect(chain(...)))`, or in front of one
@@ -15,7 +16,11 @@ export function protect(
   options: ProtectOptions<Request> = {},
 ): RequestHandler {
   const guard = guardWith('protect', middleware, options, addressOf)
-  return (request, response, next) => guard(request, response, { begin: next, fail: next })
+  keepShapes()
+  return (request, response, next) => {
+    servedByExpress(request)
+    guard(request, response, { begin: next, fail: next })
+  }
 }
 
 /** `request.ip`, which takes microseconds to find out that there is no proxy. */

@@ -1,5 +1,5 @@
 import { subscribe } from 'node:diagnostics_channel'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
 /** Something that goes on over a connection, on behalf of one request. */
@@ -38,6 +38,7 @@ interface Arrival {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly socket: Socket
+  readonly server: Server
 }
 
 let latest: Arrival | undefined
@@ -63,4 +64,9 @@ export function watchServers(): void {
  */
 export function arrivedOn(request: IncomingMessage, response: ServerResponse): Socket | undefined {
   return latest?.request === request && latest.response === response ? latest.socket : undefined
+}
+
+/** The server of a request that has just arrived. */
+export function arrivedAt(request: IncomingMessage): Server | undefined {
+  return latest?.request === request ? latest.server : undefined
 }

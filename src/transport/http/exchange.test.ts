@@ -53,6 +53,7 @@ async function ask({ timeoutMs = 100, call = proceed, begin, fail }: Part) {
       requestsOn(request.socket),
       undefined,
     )
+    exchange.listen()
     exchange.pass((request, context) => {
       const work = call(request, context)
       told = work.then(
