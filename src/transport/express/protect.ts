@@ -18,7 +18,7 @@ export function protect(
   const guard = guardWith('protect', middleware, options, addressOf)
   keepShapes()
   return (request, response, next) => {
-    servedByExpress(request)
+    servedByExpress(request, response)
     guard(request, response, { begin: next, fail: next })
   }
 }

@@ -1,3 +1,4 @@
+import { createServer, IncomingMessage } from 'node:http'
 import { createRequire } from 'node:module'
 import express5 from 'express'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -59,6 +60,28 @@ describe.each([
       expect((await client.ask('GET', '/nowhere').answer()).status).toBe(404)
     }
   })
+})
+
+it('does nothing where an application, or a class of its own for requests, has one of the fields', async () => {
+  const app = express5()
+  app.use(protect(chain()))
+  app.get('/', (request, response) => void response.json([request.originalUrl, response.locals]))
+  Object.assign(app.response, { locals: { shared: true } })
+  const client = await open(app)
+  for (let i = 0; i < 2; i++) expect((await client.ask('GET').answer()).body).toBe('["/",{"shared":true}]')
+  connection.close()
+  await server.stop()
+
+  class Fixed extends IncomingMessage {
+    get route(): string {
+      return 'fixed'
+    }
+  }
+  const other = express5()
+  other.use(protect(chain()))
+  other.get('/', (request, response) => void response.json(request.originalUrl))
+  const fixed = await open(createServer({ IncomingMessage: Fixed }, other))
+  for (let i = 0; i < 3; i++) expect((await fixed.ask('GET').answer()).body).toBe('"/"')
 })
 
 it('leaves the requests of other servers alone', async () => {

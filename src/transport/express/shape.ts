@@ -1,16 +1,14 @@
 import { subscribe } from 'node:diagnostics_channel'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import { arrivedAt } from '../http/connection.ts'
+import { arrivedAt } from '../http/arrival.ts'
 
 /**
- * Keeps the requests and responses of express in one shape each, which is worth more than protecting them costs.
+ * Keeps the requests and the responses of express in one shape each, which is worth more than protecting them costs.
  *
- * Express changes the prototype of both and adds its fields afterwards. V8 keeps no table of the fields that are
- * added to an object whose prototype was changed when it had fields already, so each request and each response ends
- * up with hidden classes of its own, and every read of any property of it, by express, by Node or by a handler, is
- * looked up anew. Where the fields are there before, all requests share their hidden classes.
- *
- * The fields are those of express itself and of its router, and nobody sees them before express sets them.
+ * Express changes the prototype of both and adds its fields afterwards. V8 does not remember what is added to an
+ * object whose prototype was changed when it had fields already, so each request and each response ends up with
+ * hidden classes of its own, and whoever reads any field of it, express, Node or a handler, has it looked up anew.
+ * Where the fields are there before, all requests share their hidden classes.
  */
 type Shaped = Record<PropertyKey, unknown>
 
@@ -20,10 +18,11 @@ interface Message {
   readonly server: Server & { [serves]?: boolean }
 }
 
-/** On a server whose requests express serves. */
+/** Whether a server hands its requests to express, and they may be given its fields. */
 const serves: unique symbol = Symbol('spillway.express')
 
-/** What the router calls the field for the route that matched; only it has the symbol. */
+/** What express and its router set on each request. The second has a symbol of its own in later versions. */
+const fields = ['res', 'next', 'baseUrl', 'originalUrl', '_parsedUrl', 'params', 'route'] as const
 const matchedRoute = 'router.tracing.matchedRoute'
 let routeKey: symbol | undefined
 let watching = false
@@ -35,18 +34,27 @@ export function keepShapes(): void {
   subscribe('http.server.request.start', message => {
     const { request, response, server } = message as Message
     if (server[serves] !== true) return
-    shape(request as unknown as Shaped, response)
+    try {
+      shape(request as unknown as Shaped, response)
+    } catch {
+      // A class of its own in place of Node's, which has one of them as something that cannot be set.
+      server[serves] = false
+    }
   })
 }
 
 /** Notes that the server of `request`, which has just arrived, hands its requests to express. */
-export function servedByExpress(request: IncomingMessage): void {
+export function servedByExpress(request: IncomingMessage, response: ServerResponse): void {
   const server = arrivedAt(request) as Message['server'] | undefined
-  if (server === undefined || server[serves] === true) return
-  server[serves] = true
+  if (server === undefined || server[serves] !== undefined) return
   routeKey ??= Object.getOwnPropertySymbols(request).find(({ description }) => description === matchedRoute)
+  // An application may keep something under one of the names for all of its requests.
+  server[serves] =
+    !fields.some(field => field in Object.getPrototypeOf(request)) &&
+    !('locals' in Object.getPrototypeOf(response))
 }
 
+/** Written out, for fields that are set in a loop do not make one hidden class as quickly. */
 function shape(request: Shaped, response: ServerResponse & { locals?: unknown }): void {
   request.res = undefined
   request.next = undefined

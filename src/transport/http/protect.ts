@@ -6,7 +6,8 @@ import type { Context } from '../../core/context.ts'
 import type { Middleware } from '../../core/handler.ts'
 import { functionOption, knownOptions } from '../../core/options.ts'
 import { checkInbound, type InboundOptions, openInbound } from '../wire/inbound.ts'
-import { arrivedOn, requestsOn, watchServers } from './connection.ts'
+import { arrivedOn, watchServers } from './arrival.ts'
+import { requestsOn } from './connection.ts'
 import { Exchange, exchangeOf, type Framework, proceed } from './exchange.ts'
 
 export interface ProtectOptions<Req = IncomingMessage> extends InboundOptions {
