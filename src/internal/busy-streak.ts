@@ -33,6 +33,19 @@ export class BusyStreak {
     return now - this.since
   }
 
+  /**
+   * Whether the loop has been busy for `ms`, which `read` tells too, but mostly without asking for the idle time:
+   * a streak that began, as far as is known, less than that ago cannot be longer.
+   */
+  lasts(ms: number, now: number): boolean {
+    const most = now - this.since
+    if (this.idle >= 0 && most >= 0 && most < ms) {
+      this.mark = now
+      return false
+    }
+    return this.read(now) >= ms
+  }
+
   /** Whether the loop has been busy, with something that did not show itself, since the last `read` or `seen`. */
   stalled(now: number): boolean {
     // Asking for the idle time costs more than this comparison, and nearly always the answer is in it.

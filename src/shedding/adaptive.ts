@@ -48,7 +48,7 @@ import { Tally } from './tally.ts'
 /** A call that has waited longer is one sign of an overload. */
 const LONG_WAIT_MS = 30
 /** A loop that has been busy for longer lets nothing more begin before it has polled. */
-const INLINE_MS = 5
+export const INLINE_MS = 5
 /** How many times its own cost a call wants in reserve to join a queue. */
 const RESERVE = 3
 /** How many times as long as a call takes a rate must have been measured to be known. */
@@ -143,7 +143,8 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     patience.tend(settings, arrivals.grainMs, now)
     const known = rate.isKnown(BASES * this.knee.meanBaseMs, now)
     let stands = false
-    for (const [importance, own] of queue.classes.entries()) {
+    for (let importance = 0; importance < queue.classes.length; importance++) {
+      const own = queue.classes[importance]!
       const { oldestAt } = own
       if (oldestAt === Infinity) {
         own.stands = false
@@ -180,6 +181,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     }
     // Where nothing is cut short, what began is all there was.
     if (this.hasRoom && this.queue.standsFor(CLASSES - 1)) this.rate.dry()
+    this.knee.empty(now)
     return undefined
   }
 

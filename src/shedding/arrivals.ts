@@ -11,8 +11,9 @@ const MIN_FOLD_MS = 2
 /** After so long without any arrival there is nothing to average. */
 const MAX_FOLD_MS = 10_000
 
-/** What arrives of one class and of all that come before it. */
+/** What arrives of one class, and the means of it and of all that come before it. */
 class Upwards {
+  /** Of the class alone, since the means were last made. */
   work = 0
   squares = 0
   readonly fast: Demand = new Demand(FAST_MS)
@@ -40,11 +41,9 @@ export class Arrivals {
 
   add(importance: number, costMs: number, now: number): void {
     this.foldAfter(FOLD_MS, now)
-    for (let k = importance; k < CLASSES; k++) {
-      const upwards = this.upwards[k]!
-      upwards.work += costMs
-      upwards.squares += costMs * costMs
-    }
+    const own = this.upwards[importance]!
+    own.work += costMs
+    own.squares += costMs * costMs
   }
 
   tend(now: number): void {
@@ -82,10 +81,17 @@ export class Arrivals {
     if (elapsed >= 0 && elapsed < ms) return
     this.foldedAt = now
     const counts = elapsed > 0 && elapsed < MAX_FOLD_MS
+    const first = this.upwards[0]!
+    const keptFast = counts ? first.fast.kept(elapsed) : 1
+    const keptSlow = counts ? first.slow.kept(elapsed) : 1
+    let work = 0
+    let squares = 0
     for (const upwards of this.upwards) {
+      work += upwards.work
+      squares += upwards.squares
       if (counts) {
-        upwards.fast.add(upwards.work, upwards.squares, elapsed)
-        upwards.slow.add(upwards.work, upwards.squares, elapsed)
+        upwards.fast.add(work, squares, elapsed, keptFast)
+        upwards.slow.add(work, squares, elapsed, keptSlow)
       }
       upwards.work = 0
       upwards.squares = 0

@@ -19,10 +19,14 @@ export class Demand {
   }
 
   /** Counts calls whose costs, and whose squared costs, add up to this, as having come over the last `elapsedMs`. */
-  add(work: number, squares: number, elapsedMs: number): void {
-    const keep = Math.exp(-elapsedMs / this.tauMs)
+  add(work: number, squares: number, elapsedMs: number, keep: number = this.kept(elapsedMs)): void {
     this.workPerMs = this.workPerMs * keep + (work / elapsedMs) * (1 - keep)
     this.squaresPerMs = this.squaresPerMs * keep + (squares / elapsedMs) * (1 - keep)
+  }
+
+  /** Which part of what is known is kept after `elapsedMs`. */
+  kept(elapsedMs: number): number {
+    return Math.exp(-elapsedMs / this.tauMs)
   }
 
   /** Whether more than `rate` arrives, which may be off by `rateDeviation`, by so many standard deviations. */

@@ -16,7 +16,7 @@ import type { Alarm } from '../core/clock.ts'
 import { warn } from '../core/warn.ts'
 import { BusyStreak } from '../internal/busy-streak.ts'
 import { type Loop, systemLoop } from '../internal/event-loop.ts'
-import { Adaptive } from './adaptive.ts'
+import { Adaptive, INLINE_MS } from './adaptive.ts'
 import type { ShedCall } from './call.ts'
 import type { Shedder } from './shedder.ts'
 
@@ -116,7 +116,8 @@ class QueueRunner implements Runner, Alarm {
     const { shedder } = this
     const now = this.loop.clock.now()
     this.look(now)
-    const verdict = shedder.offer(call, now, this.streak.read(now))
+    const busy = this.streak.lasts(INLINE_MS, now)
+    const verdict = shedder.offer(call, now, busy ? INLINE_MS : 0)
     if (verdict === 'queued') this.schedule()
     else if (verdict === 'run') this.start(call)
     else call.task.refuse(call, verdict)

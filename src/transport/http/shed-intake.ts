@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { systemClock } from '../../core/clock.ts'
 import { pressureField } from '../../internal/pressure-field.ts'
 import type { Refusal, ShedCall } from '../../shedding/index.ts'
+import { inboundHeaders } from '../wire/inbound.ts'
 import type { ShedEntry } from '../wire/shed-entry.ts'
 import { grpcTimeoutHeader, httpTimeoutHeader } from '../wire/timeout.ts'
 import { Refuser } from './shed-refusal.ts'
@@ -25,7 +26,9 @@ export class ShedIntake {
   take(request: IncomingMessage, response: ServerResponse, expects: boolean): void {
     const { entry } = this
     const task = new ShedTask(this, request, response, expects)
-    const call = entry.callFor(request, name => rawHeader(request.rawHeaders, name), Infinity, task)
+    const { rawHeaders } = request
+    const read = tells(rawHeaders) ? (name: string) => rawHeader(rawHeaders, name) : undefined
+    const call = entry.callFor(request, read, Infinity, task)
     if (call === undefined || !entry.submit(call, task)) this.serve(request, response, expects)
     else if (!task.told) task.wait()
   }
@@ -45,8 +48,23 @@ export class ShedIntake {
   }
 
   refuse(response: ServerResponse, call: ShedCall, refusal: Refusal): void {
-    this.refuser.refuse(response, refusal, call.again, this.entry.pressureAt(systemClock.now()))
+    const now = systemClock.now()
+    this.refuser.refuse(response, refusal, call.again, this.entry.pressureAt(now), now)
   }
+}
+
+/** How long the names of the fields are in which a request may say something of itself, a bit for each length. */
+const lengths = inboundHeaders.reduce((bits, { length }) => bits | (1 << length), 0)
+
+/** Whether a request may say something of itself. Mostly it does not, and one look at it is enough. */
+function tells(raw: readonly string[]): boolean {
+  for (let i = 0; i < raw.length; i += 2) {
+    const field = raw[i]!
+    if (field.length < 32 && (lengths & (1 << field.length)) !== 0) {
+      if (inboundHeaders.includes(field.toLowerCase())) return true
+    }
+  }
+  return false
 }
 
 /** A header field as it came. Reading one this way costs less than having all of them parsed. */

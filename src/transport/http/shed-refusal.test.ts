@@ -24,7 +24,7 @@ function refused({ random = 0, refusal = 'limit', again = false, pressure = 0, r
     return (writeHead as (...all: unknown[]) => ServerResponse).apply(response, args)
   }
   const maker = refuser ?? new Refuser(() => random)
-  maker.refuse(response, refusal, again, pressure)
+  maker.refuse(response, refusal, again, pressure, 0)
   return { written, response }
 }
 
@@ -73,10 +73,10 @@ test('nothing is said where nobody listens any more, or somebody has answered', 
   expect(refused({ refusal: 'gone' }).response.writableEnded).toBe(false)
   const answered = new ServerResponse(new IncomingMessage(new Socket()))
   answered.writeHead(200)
-  new Refuser(() => 0).refuse(answered, 'limit', false, 0)
+  new Refuser(() => 0).refuse(answered, 'limit', false, 0, 0)
   expect([answered.statusCode, answered.writableEnded]).toEqual([200, false])
   const left = new ServerResponse(new IncomingMessage(new Socket()))
   left.destroy()
-  new Refuser(() => 0).refuse(left, 'limit', false, 0)
+  new Refuser(() => 0).refuse(left, 'limit', false, 0, 0)
   expect([left.headersSent, left.writableEnded]).toEqual([false, false])
 })

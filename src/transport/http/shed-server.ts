@@ -35,7 +35,7 @@ export function shedServer<S extends Server>(
   options: ShedServerOptions = {},
 ): S {
   shedderArgument('shedServer', 'second', shedder)
-  const entry = new ShedEntry('shedServer', shedder, options, defaults)
+  const entry = new ShedEntry('shedServer', shedder, options, { route: lastRoute(), exempt })
   const emit: (event: string, ...args: unknown[]) => boolean = server.emit.bind(server)
   // Without a listener of its own Node would ask for the body before anybody has decided whether it is wanted.
   server.on('checkContinue', ignore)
@@ -58,7 +58,8 @@ export function shedServer<S extends Server>(
   })
   const guarded = (event: string, ...args: unknown[]): boolean => {
     if (event === 'request' || event === 'checkContinue') {
-      const [request, response] = args as [IncomingMessage, ServerResponse]
+      const request = args[0] as IncomingMessage
+      const response = args[1] as ServerResponse
       if (!expecting || !continued.has(request)) {
         intake.take(request, response, event === 'checkContinue')
         return true
@@ -71,9 +72,24 @@ export function shedServer<S extends Server>(
   return server
 }
 
-const defaults = {
-  route: (request: IncomingMessage) => routeOf(request.method!, request.url!),
-  exempt: (request: IncomingMessage) => isProbe(request.url!),
+/** Requests for the same come one after the other more often than not. */
+function lastRoute(): (request: IncomingMessage) => string {
+  let lastMethod = ''
+  let lastUrl = ''
+  let last = routeOf(lastMethod, lastUrl)
+  return request => {
+    const { method, url } = request as { method: string; url: string }
+    if (url !== lastUrl || method !== lastMethod) {
+      last = routeOf(method, url)
+      lastMethod = method
+      lastUrl = url
+    }
+    return last
+  }
+}
+
+function exempt(request: IncomingMessage): boolean {
+  return isProbe(request.url!)
 }
 
 function ignore(): void {}

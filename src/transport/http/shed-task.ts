@@ -13,19 +13,41 @@ type Holder = ServerResponse & { [task]?: ShedTask | undefined }
 
 const tasks: unique symbol = Symbol('spillway.shed')
 
-type Line = Socket & { [tasks]?: Set<ShedTask> | undefined }
+type Line = Socket & { [tasks]?: TaskList | undefined }
+
+/** The requests of a connection that count as in flight: mostly one, or none, so a list of their own links does. */
+class TaskList {
+  first: ShedTask | undefined = undefined
+
+  add(task: ShedTask): void {
+    const { first } = this
+    task.next = first
+    if (first !== undefined) first.previous = task
+    this.first = task
+  }
+
+  remove(task: ShedTask): void {
+    const { next, previous } = task
+    if (previous === undefined) this.first = next
+    else previous.next = next
+    if (next !== undefined) next.previous = previous
+    task.next = undefined
+    task.previous = undefined
+  }
+}
 
 /**
- * The requests of a connection that count as in flight. Listening to the connection and not to each response,
- * because Node does not tell a response that waits behind others of its connection that the connection has closed.
+ * Listening to the connection and not to each response, because Node does not tell a response that waits behind
+ * others of its connection that the connection has closed.
  */
-function tasksOn(line: Line): Set<ShedTask> {
+function tasksOn(line: Line): TaskList {
   let held = line[tasks]
   if (held === undefined) {
-    held = new Set()
-    line[tasks] = held
+    const list = new TaskList()
+    held = list
+    line[tasks] = list
     line.once('close', () => {
-      for (const task of line[tasks]!) task.closed()
+      for (let task = list.first; task !== undefined; task = task.next) task.closed()
     })
   }
   return held
@@ -38,6 +60,9 @@ function tasksOn(line: Line): Set<ShedTask> {
 export class ShedTask implements Task {
   /** Whether the shedder has said what becomes of it. */
   told: boolean
+  /** Its neighbours among the requests in flight of its connection. */
+  next: ShedTask | undefined
+  previous: ShedTask | undefined
   private readonly intake: ShedIntake
   private readonly request: IncomingMessage
   private readonly response: ServerResponse
@@ -49,6 +74,8 @@ export class ShedTask implements Task {
 
   constructor(intake: ShedIntake, request: IncomingMessage, response: ServerResponse, expects: boolean) {
     this.told = false
+    this.next = undefined
+    this.previous = undefined
     this.intake = intake
     this.request = request
     this.response = response
@@ -59,9 +86,8 @@ export class ShedTask implements Task {
   }
 
   get gone(): boolean {
-    const { socket } = this.request
     // Something further out may have answered, because its own time was up.
-    return socket.destroyed || !socket.writable || this.response.writableEnded
+    return !this.request.socket.writable || this.response.writableEnded
   }
 
   wait(): void {
@@ -105,7 +131,7 @@ export class ShedTask implements Task {
     const answer = this.writeHead!.call(this.response, status, reason, headers)
     const call = this.call!
     if (!call.counts) return answer
-    tasksOn(this.request.socket).delete(this)
+    tasksOn(this.request.socket).remove(this)
     const now = systemClock.now()
     try {
       if (status < 400) call.success(now)

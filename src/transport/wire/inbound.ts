@@ -30,6 +30,15 @@ export interface Inbound extends ContextValues {
   readonly timeoutMs: number | undefined
 }
 
+/** All the fields in which the wire says something of a call, in lower case. */
+export const inboundHeaders: readonly string[] = [
+  grpcTimeoutHeader,
+  httpTimeoutHeader,
+  baggageHeader,
+  grpcAttemptsHeader,
+  httpAttemptHeader,
+]
+
 /** Reads one header or metadata key: its text, or nothing. */
 export type ReadHeader = (name: string) => string | undefined
 

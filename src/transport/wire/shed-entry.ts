@@ -5,7 +5,7 @@ import { warn } from '../../core/warn.ts'
 import { pressureText } from '../../internal/pressure-field.ts'
 import { importanceOf, ShedCall } from '../../shedding/call.ts'
 import { type Runner, runnerOf, type Shedder, type ShedTask } from '../../shedding/index.ts'
-import { checkInbound, type InboundOptions, type ReadHeader, readInbound } from './inbound.ts'
+import { checkInbound, type Inbound, type InboundOptions, type ReadHeader, readInbound } from './inbound.ts'
 
 /** What a shedder in front of a server is told of what comes in. */
 export interface ShedEntryOptions<Req> extends InboundOptions {
@@ -48,6 +48,8 @@ export class ShedEntry<Req> {
   private readonly route: (request: Req) => string | undefined
   private readonly exempt: (request: Req) => boolean
   private readonly tells: boolean
+  /** What a call says that says nothing of itself. */
+  private readonly silent: Inbound
 
   constructor(owner: string, shedder: Shedder, options: ShedEntryOptions<Req>, defaults: Defaults<Req>) {
     knownOptions(owner, options, [...functions, 'timeoutMs', 'trustPeers', 'headers'])
@@ -62,6 +64,7 @@ export class ShedEntry<Req> {
     this.route = options.route ?? defaults.route
     this.exempt = options.exempt ?? defaults.exempt
     this.tells = options.headers !== false
+    this.silent = readInbound(() => undefined, options)
   }
 
   /** A connection has been accepted. */
@@ -69,15 +72,23 @@ export class ShedEntry<Req> {
     this.runner.connected()
   }
 
-  /** The call to ask about, which has `leftMs` at most; nothing for one that is exempt, or that nobody can make sense of. */
-  callFor(request: Req, read: ReadHeader, leftMs: number, task: EnteringTask): ShedCall | undefined {
+  /**
+   * The call to ask about, which has `leftMs` at most; nothing for one that is exempt, or that nobody can make sense
+   * of. Without `read` it says nothing of itself.
+   */
+  callFor(
+    request: Req,
+    read: ReadHeader | undefined,
+    leftMs: number,
+    task: EnteringTask,
+  ): ShedCall | undefined {
     const { options } = this
     try {
       if (this.exempt(request)) {
         this.shedder.exempt()
         return undefined
       }
-      const inbound = readInbound(read, options)
+      const inbound = read === undefined ? this.silent : readInbound(read, options)
       const { timeoutMs = Infinity, attempt = 1 } = inbound
       const left = Math.min(leftMs, timeoutMs)
       return new ShedCall(
