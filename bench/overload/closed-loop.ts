@@ -1,5 +1,6 @@
 /** Clients that each wait for an answer before they send again: they find out how much a server can do at most. */
 import { Connection, type ConnectionOwner, requestBytes } from './connection.ts'
+import { usedMs } from './machine.ts'
 import { type ClosedLoad, type ClosedOutcome, quantile } from './load.ts'
 
 export class ClosedLoop implements ConnectionOwner {
@@ -31,21 +32,33 @@ export class ClosedLoop implements ConnectionOwner {
   }
 
   run(): Promise<ClosedOutcome> {
+    const { connections, port, settle = 0, seconds: length, pid } = this.load
+    const used = (): number => (pid === undefined ? Number.NaN : usedMs(pid))
+    let before = used()
     this.startedAt = performance.now()
-    for (let i = 0; i < this.load.connections; i++) this.send(new Connection(this.load.port, this))
+    for (let i = 0; i < connections; i++) this.send(new Connection(port, this))
+    if (settle > 0) {
+      setTimeout(() => {
+        this.served = this.refused = this.latencies.length = 0
+        before = used()
+        this.startedAt = performance.now()
+      }, settle * 1_000)
+    }
     return new Promise(resolve => {
       setTimeout(() => {
         this.going = false
+        const cpuMs = used() - before
         const seconds = (performance.now() - this.startedAt) / 1_000
         for (const connection of this.sentAt.keys()) connection.destroy()
         resolve({
           seconds,
+          cpuMs,
           served: this.served,
           refused: this.refused,
           p50Ms: quantile(this.latencies, 0.5),
           p99Ms: quantile(this.latencies, 0.99),
         })
-      }, this.load.seconds * 1_000)
+      }, (settle + length) * 1_000)
     })
   }
 

@@ -32,6 +32,10 @@ export interface ClosedLoad {
   readonly kinds: readonly RequestKind[]
   readonly connections: number
   readonly seconds: number
+  /** For how long they are at it before anything counts. */
+  readonly settle?: number
+  /** Whose processor time is looked at, over what counts. */
+  readonly pid?: number
 }
 
 export interface Count {
@@ -70,6 +74,8 @@ export interface OpenOutcome {
 
 export interface ClosedOutcome {
   readonly seconds: number
+  /** What the process has used meanwhile; NaN where nobody knows. */
+  readonly cpuMs: number
   readonly served: number
   readonly refused: number
   readonly p50Ms: number
