@@ -246,3 +246,19 @@ describe('live settings', () => {
     })
   })
 })
+
+test('a queue whose calls have all gone is an empty one to the limit', () => {
+  const shedder = adaptive()
+  const { knee } = shedder as unknown as { knee: { limit: number; freeSince: number } }
+  knee.limit = 1
+  const first = shedCall()
+  shedder.offer(first, 0)
+  const gone = shedCall({}, { run() {}, refuse() {}, gone: true })
+  expect(shedder.offer(gone, 1)).toBe('queued')
+  expect(shedder.next(2)).toBeUndefined()
+  first.ignore(3)
+  expect(knee.freeSince).toBe(Infinity)
+  expect(shedder.next(4)).toBeUndefined()
+  expect(shedder.queued).toBe(0)
+  expect(knee.freeSince).toBe(4)
+})

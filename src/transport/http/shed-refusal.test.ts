@@ -80,3 +80,35 @@ test('nothing is said where nobody listens any more, or somebody has answered', 
   new Refuser(() => 0).refuse(left, 'limit', false, 0, 0)
   expect([left.headersSent, left.writableEnded]).toEqual([false, false])
 })
+
+test('what was written is written again for half a second, and not for those who are to be told something else', () => {
+  const refuser = new Refuser(() => 0)
+  const head = (
+    now: number,
+    change: (response: ServerResponse & { _keepAliveTimeout: number }) => void = () => {},
+  ) => {
+    const request = new IncomingMessage(new Socket())
+    request.httpVersionMajor = request.httpVersionMinor = 1
+    const response = Object.assign(new ServerResponse(request), { _keepAliveTimeout: 5_000 })
+    change(response)
+    refuser.refuse(response, 'limit', false, 0, now)
+    expect([response.statusCode, response.headersSent, response.writableEnded]).toEqual([503, true, true])
+    return (response as unknown as { _header: string })._header
+  }
+  const first = head(0)
+  expect(first).toMatch(/^HTTP\/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nx-rejected: shed\r\n/)
+  expect(first).toContain('Keep-Alive: timeout=5\r\n')
+  const later = (response: { _keepAliveTimeout: number }): void => {
+    response._keepAliveTimeout = 9_000
+  }
+  expect(head(499, later)).toBe(first)
+  expect(head(500, later)).toContain('Keep-Alive: timeout=9\r\n')
+  expect(head(-1)).toContain('Keep-Alive: timeout=5\r\n')
+  expect(head(0, response => response.setHeader('access-control-allow-origin', '*'))).toContain(
+    'allow-origin: *',
+  )
+  expect(head(0, response => Object.assign(response, { shouldKeepAlive: false }))).toContain(
+    'Connection: close',
+  )
+  expect(head(0, response => Object.assign(response, { sendDate: false }))).not.toContain('Date:')
+})
