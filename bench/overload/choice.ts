@@ -1,15 +1,22 @@
 /** Some handlers and some parts only, for whoever works on one thing: shown, and written nowhere. */
 import { progress } from '../lib/report.ts'
+import type { Figure } from '../lib/stats.ts'
+import { measureIdle, measurePeak, measureRefusals } from './costs.ts'
 import { measureCapacity, measureCurve } from './curves.ts'
 import { type HandlerName, handlerNames, handlers } from './handlers.ts'
 import { type Journey, plan } from './plan.ts'
 import { cell } from './results.ts'
-import { measureCalm, measureCritical, measureRetries, measureTenants } from './scenarios.ts'
+import { measureCalm, measureChurn, measureCritical, measureRetries, measureTenants } from './scenarios.ts'
 import type { SubjectName } from './subjects.ts'
 import { subjects } from './subjects.ts'
 
-const parts = ['curve', 'calm', 'retries', 'critical', 'tenants'] as const
-type Part = (typeof parts)[number]
+const handlerParts = ['curve', 'calm', 'retries', 'churn', 'critical', 'tenants'] as const
+type HandlerPart = (typeof handlerParts)[number]
+/** What the protection costs, which has handlers of its own. */
+const costParts = ['refusals', 'peak', 'idle'] as const
+type CostPart = (typeof costParts)[number]
+const parts = [...handlerParts, ...costParts]
+type Part = HandlerPart | CostPart
 
 export interface Choice {
   readonly handlers: readonly HandlerName[]
@@ -43,7 +50,7 @@ export function choiceOf(args: readonly string[]): Choice | undefined {
   }
   return {
     handlers: list('handlers', handlerNames),
-    parts: list('parts', parts),
+    parts: given.has('parts') ? list('parts', parts) : handlerParts,
     subject: list('subject', Object.keys(subjects) as SubjectName[]).at(-1)!,
     rounds: Number(given.get('rounds') ?? 1),
     loads: given.get('loads')?.split(',').map(Number) ?? [],
@@ -57,12 +64,18 @@ export async function measureChoice({
   rounds,
   loads,
 }: Choice): Promise<void> {
+  const costs = costParts.filter(part => wanted.includes(part))
+  for (let round = 0; round < rounds; round++) {
+    for (const part of costs) progress(`${part.padEnd(10)}${await measuredCosts[part]()}`)
+  }
+  const of = handlerParts.filter(part => wanted.includes(part))
+  if (of.length === 0) return
   for (const name of names) {
     const capacity = await measureCapacity(name)
     progress(
       `${handlers[name].title}: ${capacity.perSecond.toFixed(0)} a second, p99 ${ms(capacity.unloadedP99Ms)} unloaded`,
     )
-    const measured: Record<Part, () => Promise<string>> = {
+    const measured: Record<HandlerPart, () => Promise<string>> = {
       async curve() {
         const journeys = loads.length === 0 ? plan.ours : loads.map(load => journeyTo(load))
         const { points, stepUpS, recoveryS } = await measureCurve(subject, name, capacity, journeys)
@@ -77,6 +90,10 @@ export async function measureChoice({
         const { recoveryS, goodAfter } = await measureRetries(subject, name, capacity)
         return `calm after ${recoveryS} s, ${share(goodAfter)} good`
       },
+      async churn() {
+        const { goodput, p99Ms, refused, lost } = await measureChurn(subject, name, capacity)
+        return `${goodput.toFixed(2)} (${ms(p99Ms)}), ${share(refused)} refused, ${share(lost)} lost`
+      },
       async critical() {
         const { critical, low } = await measureCritical(name, capacity, 0.1)
         return `${share(critical)} of the critical ones good, ${share(low)} of the others`
@@ -87,9 +104,28 @@ export async function measureChoice({
       },
     }
     for (let round = 0; round < rounds; round++) {
-      for (const part of wanted) progress(`  ${part.padEnd(10)}${await measured[part]()}`)
+      for (const part of of) progress(`  ${part.padEnd(10)}${await measured[part]()}`)
     }
   }
+}
+
+const measuredCosts: Readonly<Record<CostPart, () => Promise<string>>> = {
+  async refusals() {
+    const { bareMs, rateOverBare, refused } = await measureRefusals()
+    return `${spread(rateOverBare)} of the bare rate (${(1_000 * bareMs).toFixed(1)} us each), ${share(refused.value)} refused`
+  },
+  async peak() {
+    const peaks = Object.entries(await measurePeak())
+    return peaks.map(([name, peak]) => `${name} ${spread(peak)}`).join(', ')
+  },
+  async idle() {
+    const { microseconds, turns } = await measureIdle()
+    return `${spread(microseconds)} us and ${turns.toFixed(2)} turns for each request`
+  },
+}
+
+function spread({ value, low, high }: Figure): string {
+  return `${value.toFixed(3)} (${low.toFixed(3)} to ${high.toFixed(3)})`
 }
 
 function journeyTo(load: number): Journey {

@@ -1,7 +1,7 @@
 /** Clients that each wait for an answer before they send again: they find out how much a server can do at most. */
 import { Connection, type ConnectionOwner, requestBytes } from './connection.ts'
-import { usedMs } from './machine.ts'
 import { type ClosedLoad, type ClosedOutcome, quantile } from './load.ts'
+import { usedMs } from './machine.ts'
 
 export class ClosedLoop implements ConnectionOwner {
   private readonly load: ClosedLoad
@@ -45,20 +45,23 @@ export class ClosedLoop implements ConnectionOwner {
       }, settle * 1_000)
     }
     return new Promise(resolve => {
-      setTimeout(() => {
-        this.going = false
-        const cpuMs = used() - before
-        const seconds = (performance.now() - this.startedAt) / 1_000
-        for (const connection of this.sentAt.keys()) connection.destroy()
-        resolve({
-          seconds,
-          cpuMs,
-          served: this.served,
-          refused: this.refused,
-          p50Ms: quantile(this.latencies, 0.5),
-          p99Ms: quantile(this.latencies, 0.99),
-        })
-      }, (settle + length) * 1_000)
+      setTimeout(
+        () => {
+          this.going = false
+          const cpuMs = used() - before
+          const seconds = (performance.now() - this.startedAt) / 1_000
+          for (const connection of this.sentAt.keys()) connection.destroy()
+          resolve({
+            seconds,
+            cpuMs,
+            served: this.served,
+            refused: this.refused,
+            p50Ms: quantile(this.latencies, 0.5),
+            p99Ms: quantile(this.latencies, 0.99),
+          })
+        },
+        (settle + length) * 1_000,
+      )
     })
   }
 

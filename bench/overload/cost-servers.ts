@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:http'
 import { shedServer } from 'spillway/http'
 import { adaptive } from 'spillway/shedding'
-import { answerOk } from './handlers.ts'
+import { answerOk, poolBound } from './handlers.ts'
 
 export type CostVariant = 'bare503' | 'express503' | 'hello' | 'guardedHello'
 
@@ -17,12 +17,9 @@ export const costServers: Readonly<Record<CostVariant, () => Promise<Server> | S
   express503: async () => {
     const { default: express } = await import('express')
     const app = express()
-    const waiting: (() => void)[] = []
-    setInterval(() => waiting.shift()?.(), 5)
+    const work = poolBound(4)
     app.use(express.json())
-    app.all('/', (_request, response) => {
-      waiting.push(() => answerOk(response))
-    })
+    app.all('/', (request, response) => work(request, () => answerOk(response)))
     return shedServer(createServer(app), adaptive())
   },
   hello: () => createServer((_request, response) => answerOk(response)),

@@ -43,6 +43,17 @@ export function figuresOf(results: Results): Record<string, Figure> {
   figures.retryTriggerRecoveryS = worst(retries.map(({ recoveryS }) => recoveryS ?? Infinity))
   figures.criticalGoodput8x = least(Object.values(results.critical).map(({ critical }) => critical))
   figures.fairTenantShare = least(Object.values(results.tenants).map(tenant => tenant.least))
+  const churned = results.churn.find(({ subject }) => subject === 'spillway')!
+  figures.churnGoodput4x = one(churned.goodput)
+  figures.churnP99Ms4x = one(churned.p99Ms)
+  figures.churnLost4x = one(churned.lost)
+  figures.bestPeerChurn4x = one(
+    Math.max(
+      0,
+      ...results.churn.filter(({ subject }) => peerNames.includes(subject)).map(({ goodput }) => goodput),
+    ),
+  )
+  figures.refusedOfFlood = results.refusals.refused
   figures.refusalRateOverBare = results.refusals.rateOverBare
   figures.bareRefusalUs = one(1_000 * results.refusals.bareMs)
   const { nothing, ...peaks } = results.peak

@@ -31,10 +31,10 @@ export function burn(ms: number): void {
   }
 }
 
-/** Twenty connections to something further in, each held for 20 ms. */
-function poolBound(): Work {
+/** Some connections to something further in, each held for 20 ms. */
+export function poolBound(connections: number): Work {
   const waiting: (() => void)[] = []
-  let free = 20
+  let free = connections
   const hold = (answer: () => void): void => {
     setTimeout(() => {
       answer()
@@ -87,7 +87,7 @@ export const handlers: Readonly<Record<HandlerName, HandlerKind>> = {
     paths: { '/': 1 },
     concurrency: 30,
     waits: true,
-    work: poolBound,
+    work: () => poolBound(20),
   },
   costMix: {
     title: 'costs of 1 to 30',
@@ -130,6 +130,9 @@ export const handlers: Readonly<Record<HandlerName, HandlerKind>> = {
 export const handlerNames: readonly HandlerName[] = Object.keys(handlers) as HandlerName[]
 
 export const answerText = 'done'
+
+/** A path that every server answers without any work: a second of that, and its code is compiled. */
+export const warmPath = '/warm'
 
 /** Answers 200, in the cheapest way there is. */
 export function answerOk(response: ServerResponse): void {

@@ -22,6 +22,8 @@ export interface OpenLoad {
   readonly phases: readonly Phase[]
   /** How often a client tries again, at once, after a refusal or a timeout. */
   readonly retries: number
+  /** Each request comes over a connection of its own, which is opened for it and closed after it. */
+  readonly fresh?: boolean
   readonly seed: number
 }
 

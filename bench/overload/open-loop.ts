@@ -127,10 +127,12 @@ export class OpenLoop implements ConnectionOwner {
   }
 
   async run(): Promise<OpenOutcome> {
-    for (let i = 0; i < FIRST_CONNECTIONS; i++) this.free.push(this.connect()!)
-    await new Promise<void>(resolve => {
-      this.ready = resolve
-    })
+    if (this.load.fresh !== true) {
+      for (let i = 0; i < FIRST_CONNECTIONS; i++) this.free.push(this.connect()!)
+      await new Promise<void>(resolve => {
+        this.ready = resolve
+      })
+    }
     // The server's system has them; the server itself takes a moment more.
     await new Promise(resolve => setTimeout(resolve, 100))
     this.begin()
@@ -150,7 +152,9 @@ export class OpenLoop implements ConnectionOwner {
     this.using.delete(connection)
     const now = performance.now()
     this.settle(attempt, status, now)
-    if (connection.open) this.release(connection)
+    if (!connection.open) return
+    if (this.load.fresh === true) connection.destroy()
+    else this.release(connection)
   }
 
   closed(connection: Connection): void {

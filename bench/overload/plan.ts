@@ -43,9 +43,15 @@ export interface Plan {
     readonly trigger: number
     readonly after: number
   }
+  /** Clients that open a connection for each request, in front of the first handler. */
+  readonly churn: { readonly load: number; readonly settle: number; readonly seconds: number }
   readonly critical: { readonly handlers: readonly HandlerName[]; readonly seconds: number }
   readonly tenants: { readonly handlers: readonly HandlerName[]; readonly seconds: number }
   readonly cost: {
+    /** How long each server answers what costs nothing, so that its code is compiled, before anything counts. */
+    readonly warmUp: number
+    /** For how long it has to refuse before its refusals count. */
+    readonly settle: number
     readonly rounds: number
     readonly seconds: number
     readonly handlers: readonly HandlerName[]
@@ -63,47 +69,48 @@ const all: readonly SubjectName[] = [
 ]
 
 /** For how long a load that is too much has been there when its figures begin. What comes before is the step. */
-const settle = 0.8
+const settle = 0.6
 
 const step: Journey = [
-  { load: 0.5, seconds: 0.8 },
-  { load: 4, settle, seconds: 1.6 },
+  { load: 0.5, seconds: 0.6 },
+  { load: 4, settle, seconds: 1.4 },
   { load: 0.5, seconds: 1 },
 ]
 
 const full: Plan = {
   subjects: all,
-  warmUp: { connections: 128, seconds: 1 },
+  warmUp: { connections: 128, seconds: 0.5 },
   lead: 0.5,
-  capacity: { warmUp: 1.5, rounds: 4, seconds: 0.8, unloaded: 1.6 },
+  capacity: { warmUp: 1.2, rounds: 4, seconds: 0.7, unloaded: 1.4 },
   step,
   ours: [
     [
-      { load: 0.7, seconds: 1 },
-      { load: 0.9, seconds: 1 },
-      { load: 1, seconds: 1 },
-      { load: 2, settle, seconds: 2.5 },
+      { load: 0.7, seconds: 0.8 },
+      { load: 0.9, seconds: 0.8 },
+      { load: 1, seconds: 0.8 },
+      { load: 2, settle, seconds: 2 },
     ],
     step,
     [
       { load: 0.5, seconds: 0.4 },
-      { load: 8, settle, seconds: 2.5 },
+      { load: 8, settle, seconds: 2.2 },
     ],
   ],
   peers: [
     [
-      { load: 0.7, seconds: 0.4 },
-      { load: 0.9, seconds: 0.4 },
-      { load: 1, seconds: 0.4 },
-      { load: 2, settle, seconds: 1 },
+      { load: 0.7, seconds: 0.3 },
+      { load: 0.9, seconds: 0.3 },
+      { load: 1, seconds: 0.3 },
+      { load: 2, settle, seconds: 0.8 },
     ],
-    [...step, { load: 8, settle, seconds: 1 }],
+    [...step, { load: 8, settle, seconds: 0.8 }],
   ],
-  calm: { nearlyFullSeconds: 4, seconds: 10.5, everyMs: 5_000 },
-  retry: { subjects: ['none', 'overloadProtection', 'spillway'], others: ['mixed'], trigger: 10, after: 2 },
+  calm: { nearlyFullSeconds: 3, seconds: 6.5, everyMs: 5_000 },
+  retry: { subjects: all, others: ['mixed'], trigger: 4, after: 1.2 },
+  churn: { load: 4, settle, seconds: 1.6 },
   critical: { handlers: ['cpu', 'mixed', 'pool', 'costMix', 'deferred', 'post'], seconds: 2 },
-  tenants: { handlers: ['cpu', 'pool'], seconds: 8 },
-  cost: { rounds: 5, seconds: 0.7, handlers: ['cpu', 'mixed'] },
+  tenants: { handlers: ['cpu', 'pool'], seconds: 6 },
+  cost: { warmUp: 1.5, settle: 0.4, rounds: 5, seconds: 0.7, handlers: ['cpu', 'mixed'] },
 }
 
 const small: Plan = {
@@ -130,9 +137,10 @@ const small: Plan = {
   ],
   calm: undefined,
   retry: { subjects: ['spillway'], others: [], trigger: 0.4, after: 0.4 },
+  churn: { load: 4, settle: 0.1, seconds: 0.2 },
   critical: { handlers: ['cpu'], seconds: 0.3 },
   tenants: { handlers: ['cpu'], seconds: 0.3 },
-  cost: { rounds: 1, seconds: 0.1, handlers: ['mixed'] },
+  cost: { warmUp: 0.1, settle: 0.4, rounds: 1, seconds: 0.2, handlers: ['mixed'] },
 }
 
 export const plan: Plan = quick ? small : full

@@ -9,7 +9,9 @@ import { plan } from './plan.ts'
 import { dirtyPoints, percent } from './rig.ts'
 import {
   type CalmOutcome,
+  type ChurnOutcome,
   measureCalm,
+  measureChurn,
   measureCritical,
   measureRetries,
   measureTenants,
@@ -32,6 +34,8 @@ export interface Results {
   readonly retries: readonly RetryOutcome[]
   /** Ours with clients that retry, in front of the other handlers. */
   readonly retriesOf: Readonly<Partial<Record<HandlerName, RetryOutcome>>>
+  /** Clients that open a connection for each request. */
+  readonly churn: readonly ChurnOutcome[]
   readonly critical: Readonly<
     Partial<Record<HandlerName, { readonly critical: number; readonly low: number }>>
   >
@@ -62,6 +66,11 @@ export async function measureAll(): Promise<Results> {
     progress(`clients that retry: spillway, ${handlers[name].title}`)
     retriesOf[name] = await measureRetries('spillway', name, results[name].capacity)
   }
+  const churn: ChurnOutcome[] = []
+  for (const subject of plan.subjects) {
+    progress(`a connection for each request: ${subjects[subject].title}`)
+    churn.push(await measureChurn(subject, 'cpu', cpu.capacity))
+  }
   const critical: Results['critical'] = {}
   for (const name of plan.critical.handlers) {
     progress(`critical requests: ${handlers[name].title}`)
@@ -82,6 +91,7 @@ export async function measureAll(): Promise<Results> {
     handlers: results,
     retries,
     retriesOf,
+    churn,
     critical,
     criticalTooMuch,
     tenants,

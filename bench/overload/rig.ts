@@ -41,6 +41,7 @@ export interface OpenOptions {
   readonly phases: readonly Phase[]
   readonly kinds?: readonly RequestKind[]
   readonly retries?: number
+  readonly fresh?: boolean
 }
 
 let clients: Child | undefined
@@ -133,11 +134,11 @@ export async function openPoint(spec: ServerSpec, options: OpenOptions): Promise
   const name = `${spec.handler} ${spec.subject} ${options.phases.map(phase => Math.round(phase.ratePerSecond)).join(' ')}`
   let best: (OpenOutcome & Measured) | undefined
   for (let round = 1; ; round++) {
-    const { phases, kinds = kindsOf(spec.handler), retries = 0 } = options
+    const { phases, kinds = kindsOf(spec.handler), retries = 0, fresh = false } = options
     const server = await freshServer(spec)
     const { port } = server
     const result = await watched(server, () =>
-      openLoad({ port, kinds, phases, retries, seed: 1 + 7_919 * round }),
+      openLoad({ port, kinds, phases, retries, fresh, seed: 1 + 7_919 * round }),
     )
     const late = result.lateP99Ms > LATE_MS
     const point = { ...result, dirty: result.dirty || late }

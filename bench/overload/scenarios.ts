@@ -68,6 +68,38 @@ export async function measureRetries(
   return { subject, recoveryS: recovery(last), goodAfter: last.good / last.sent }
 }
 
+export interface ChurnOutcome {
+  readonly subject: SubjectName
+  /** Good answers over capacity. */
+  readonly goodput: number
+  readonly p99Ms: number
+  /** Of all requests. */
+  readonly refused: number
+  readonly lost: number
+}
+
+/** Too much by far, from clients that open a connection for each request. */
+export async function measureChurn(
+  subject: SubjectName,
+  handler: HandlerName,
+  { perSecond }: Capacity,
+): Promise<ChurnOutcome> {
+  const { load, settle, seconds } = plan.churn
+  const { phases } = await openPoint(
+    { subject, handler },
+    {
+      phases: [
+        phase(0.5, plan.lead, perSecond),
+        phase(load, settle, perSecond),
+        phase(load, seconds, perSecond),
+      ],
+      fresh: true,
+    },
+  )
+  const { good, sent, refused, lost, p99Ms } = phases[2]!
+  return { subject, goodput: good / seconds / perSecond, p99Ms, refused: refused / sent, lost: lost / sent }
+}
+
 /** The good share of the critical requests, when so much of eight times the capacity is critical. */
 export async function measureCritical(
   handler: HandlerName,

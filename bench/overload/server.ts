@@ -12,6 +12,9 @@ import { subjects } from './subjects.ts'
 
 let current: { readonly server: Server; readonly spec: ServerSpec | CostVariant } | undefined
 
+/** How long after the time when pauses begin the first one comes. */
+const FIRST_PAUSE_MS = 500
+
 let pausing: NodeJS.Timeout | undefined
 
 async function serve(spec: ServerSpec | CostVariant): Promise<void> {
@@ -38,8 +41,9 @@ async function again(): Promise<void> {
   const { ms, everyMs, afterMs } = spec.pause
   clearTimeout(pausing)
   pausing = setTimeout(() => {
+    burn(ms)
     pausing = setInterval(() => burn(ms), everyMs)
-  }, afterMs)
+  }, afterMs + FIRST_PAUSE_MS)
 }
 
 process.on('message', (message: ServerSpec | CostVariant | 'again') => {

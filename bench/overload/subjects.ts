@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import protect from 'overload-protection'
 import { shedServer } from 'spillway/http'
 import { adaptive, bbr, gradient, type Shedder, shedCall } from 'spillway/shedding'
-import { answerOk, answerText, type HandlerKind } from './handlers.ts'
+import { answerOk, answerText, type HandlerKind, warmPath } from './handlers.ts'
 
 export interface Subject {
   readonly title: string
@@ -23,7 +23,10 @@ type Listener = (request: IncomingMessage, response: ServerResponse) => void
 /** The handler with a guard in front of it, if there is one: on node:http, or on express where it takes a body. */
 async function listener(handler: HandlerKind, guard?: Guard): Promise<Listener> {
   const work = handler.work()
-  const serve: Listener = (request, response) => work(request, () => answerOk(response))
+  const serve: Listener = (request, response) => {
+    if (request.url === warmPath) answerOk(response)
+    else work(request, () => answerOk(response))
+  }
   if (handler.bodyBytes === undefined) {
     return guard === undefined
       ? serve
