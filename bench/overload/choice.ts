@@ -15,8 +15,8 @@ type HandlerPart = (typeof handlerParts)[number]
 /** What the protection costs, which has handlers of its own. */
 const costParts = ['refusals', 'peak', 'idle'] as const
 type CostPart = (typeof costParts)[number]
-const parts = [...handlerParts, ...costParts]
 type Part = HandlerPart | CostPart
+const parts: readonly Part[] = [...handlerParts, ...costParts]
 
 export interface Choice {
   readonly handlers: readonly HandlerName[]
@@ -28,7 +28,7 @@ export interface Choice {
   readonly loads: readonly number[]
 }
 
-export const choiceHelp = `  --handlers=mixed,post     only these (parts of the run: shown, and written nowhere)
+export const choiceHelp: string = `  --handlers=mixed,post     only these (parts of the run: shown, and written nowhere)
   --parts=curve,critical    only these, of ${parts.join(', ')}
   --loads=0.9,8             the curve at these loads only, two seconds each
   --subject=none            another one than spillway

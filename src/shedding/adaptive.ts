@@ -143,8 +143,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     patience.tend(settings, arrivals.grainMs, now)
     const known = rate.isKnown(BASES * this.knee.meanBaseMs, now)
     let stands = false
-    for (let importance = 0; importance < queue.classes.length; importance++) {
-      const own = queue.classes[importance]!
+    for (const [importance, own] of queue.classes.entries()) {
       const { oldestAt } = own
       if (oldestAt === Infinity) {
         own.stands = false
