@@ -16,12 +16,20 @@ function naive(key: string, secret: bigint): bigint {
     p0 = (rotate(p0, 27n) + p1) & WORD
     p1 = rotate(p1, 19n)
   }
-  const bytes = [...Buffer.from(key, 'utf16le'), 0x80, 0, 0, 0].map(BigInt)
-  const words = Math.floor((key.length * 2) / 4) + 1
-  for (let i = 0; i < words; i++)
-    mix(bytes.slice(4 * i, 4 * i + 4).reduceRight((word, byte) => (word << 8n) | byte))
+  const bytes = bytesOf(key)
+  for (let i = 0; i < bytes.length; i += 4)
+    mix(bytes.slice(i, i + 4).reduceRight((word, byte) => (word << 8n) | byte))
   mix(0n)
   return (p1 << 32n) | p0
+}
+
+/** What counts of a key, with its mark, as whole words. */
+function bytesOf(key: string): bigint[] {
+  const narrow = [...key].every(character => character < '\u0100')
+  const bytes = [...Buffer.from(key, narrow ? 'latin1' : 'utf16le'), 0x80]
+  while (bytes.length % 4 !== 0) bytes.push(0)
+  if (!narrow) bytes[bytes.length - 1] = 1
+  return bytes.map(BigInt)
 }
 
 /** What the table keeps of a hash. */
@@ -31,18 +39,39 @@ describe('KeyHash', () => {
   it('is Marvin32', () => {
     const published: [string, bigint][] = [
       ['', 0x30ed35c100cd3c7dn],
-      ['\u0fe7', 0xb5f6e1fc485dbff8n],
-      ['\u4286\u59dc', 0x7008f2e87e9cf556n],
+      ['\xaf', 0x48e73fc77d75ddc1n],
+      ['\xe7\x0f', 0xb5f6e1fc485dbff8n],
+      ['\x37\xf4\x95', 0xf0b07c789b8cf7e8n],
+      ['\x86\x42\xdc\x59', 0x7008f2e87e9cf556n],
+      ['\x15\x3f\xb7\x98\x26', 0xe6c08c6da2afa997n],
     ]
     for (const [key, hash] of published) {
       expect(naive(key, 0x004fb61a001bdbccn)).toBe(hash)
       expect(new KeyHash([0x001bdbcc, 0x004fb61a]).of(key)).toBe(print(hash))
     }
     const secret = fc.nat(0xffff_ffff)
+    const keys = fc.oneof(
+      fc.string({ unit: 'binary-ascii', maxLength: 40 }),
+      fc.array(fc.nat(255), { maxLength: 40 }).map(units => String.fromCharCode(...units)),
+      fc.string({ unit: 'binary', maxLength: 40 }),
+    )
     fc.assert(
-      fc.property(fc.string({ unit: 'binary', maxLength: 40 }), secret, secret, (key, low, high) => {
+      fc.property(keys, secret, secret, (key, low, high) => {
         const hash = naive(key, (BigInt(high) << 32n) | BigInt(low))
         expect(new KeyHash([low, high]).of(key)).toBe(print(hash))
+      }),
+    )
+  })
+
+  it('tells a string of Latin-1 from one of wider characters with the same bytes', () => {
+    const hash = new KeyHash([1, 2])
+    const bytes = (wide: string): string => Buffer.from(wide, 'utf16le').toString('latin1')
+    const wide = fc.array(fc.integer({ min: 0x100, max: 0xffff }), { minLength: 1, maxLength: 20 })
+    fc.assert(
+      fc.property(wide, units => {
+        const key = String.fromCharCode(...units)
+        expect(hash.of(bytes(key))).not.toBe(hash.of(key))
+        expect(hash.of(`${key}\x80`)).not.toBe(hash.of(`${key}\x80\0`))
       }),
     )
   })
