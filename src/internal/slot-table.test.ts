@@ -55,6 +55,17 @@ describe('SlotTable', () => {
     }
   })
 
+  it('finds who was sent on to his other window, and tells at once where nobody was', () => {
+    const table = new SlotTable(100, 1, new KeyHash([8, 9]))
+    const keys = Array.from({ length: 120 }, (_, i) => `key ${i}`)
+    const kept = keys.filter(key => use(table, key, 10, 1) >= 0)
+    for (const key of kept) expect(table.cells[table.find(table.hash.of(key))]).toBe(10)
+    // All are idle: rows go to other keys, and none of those is lost.
+    const others = keys.map(key => `other ${key}`).filter(key => use(table, key, 30, 20) >= 0)
+    expect(table.reused).toBeGreaterThan(0)
+    for (const key of others) expect(table.cells[table.find(table.hash.of(key))]).toBe(30)
+  })
+
   it('takes no more than 40 bytes a key', () => {
     expect(new SlotTable(1_000_000, 1).cells.byteLength / 1_000_000).toBeLessThanOrEqual(40)
     expect(new SlotTable(1_000_000, 2).cells.byteLength / 1_000_000).toBeLessThanOrEqual(40)

@@ -65,6 +65,8 @@ export class SlotTable {
 
   private findSecond(print: Fingerprint): number {
     const { cells, stride } = this
+    // Rows fill in their order and never empty: where the last is nobody's, nobody has been sent on to another window.
+    if (cells[(this.first(print) * WAYS + WAYS - 1) * stride] === 0) return -1
     let row = this.second(print) * WAYS * stride
     for (const end = row + WAYS * stride; row < end; row += stride) if (cells[row] === print) return row + 1
     return -1
@@ -93,7 +95,7 @@ export class SlotTable {
 
   /** The row that a key without one of its own shares with others. */
   shared(print: Fingerprint): number {
-    return (this.windows * WAYS + (print % this.sharedRows)) * this.stride + 1
+    return (this.windows * WAYS + ((print >>> 0) % this.sharedRows)) * this.stride + 1
   }
 
   /** Of the rows that the key could have, the one that will be idle first; it becomes the key's. */
