@@ -12,6 +12,9 @@ export function changed<Options extends object>(options: Options, partial: Parti
 
 /** Any string is a key, however long and whatever is in it. */
 export function checkKey(key: string): void {
-  if (typeof key === 'string') return
-  throw new TypeError(`Expected \`key\` to be a string, got ${key === null ? 'null' : typeof key}`)
+  if (typeof key !== 'string') throw noKey(key)
+}
+
+function noKey(key: unknown): TypeError {
+  return new TypeError(`Expected \`key\` to be a string, got ${key === null ? 'null' : typeof key}`)
 }

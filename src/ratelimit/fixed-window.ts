@@ -69,7 +69,7 @@ class FixedWindowRule implements Rule {
     return left > 0 ? left : 0
   }
 
-  add(cells: Float64Array, at: number, cost: number, now: number): void {
+  add(cells: Float64Array, at: number, cost: number, now: number): number {
     if (cells[at]! <= now) {
       cells[at] = this.endOf(now)
       cells[at + 1] = 0
@@ -77,6 +77,7 @@ class FixedWindowRule implements Rule {
     const count = cells[at + 1]! + cost
     const most = 2 * this.limit
     cells[at + 1] = count < most ? count : most
+    return count < this.limit ? this.limit - count : 0
   }
 
   /** A window that is over took its counts with it: giving them back to the next one would let too much through. */

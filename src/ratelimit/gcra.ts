@@ -108,11 +108,14 @@ export class GcraRule implements Rule {
     return left > 0 ? Math.floor(left / this.interval) : 0
   }
 
-  add(cells: Float64Array, at: number, cost: number, now: number): void {
+  add(cells: Float64Array, at: number, cost: number, now: number): number {
+    const { interval, tolerance } = this
     const tat = cells[at]!
-    const next = (tat > now ? tat : now) + cost * this.interval
-    const deepest = now + 2 * this.tolerance
-    cells[at] = next < deepest ? next : deepest
+    const next = (tat > now ? tat : now) + cost * interval
+    const left = now + tolerance - next
+    // With the debt of one limit at most.
+    cells[at] = left > -tolerance ? next : now + 2 * tolerance
+    return left > 0 ? Math.floor(left / interval) : 0
   }
 
   give(cells: Float64Array, at: number, cost: number, now: number): void {

@@ -17,8 +17,8 @@ export interface Rule {
   wait(cells: Float64Array, at: number, cost: number, now: number): number
   /** The largest cost that would be granted now. */
   room(cells: Float64Array, at: number, now: number): number
-  /** Takes `cost`, granted or not; a debt stops at one limit. */
-  add(cells: Float64Array, at: number, cost: number, now: number): void
+  /** Takes `cost`, granted or not; a debt stops at one limit. Returns the room that is left. */
+  add(cells: Float64Array, at: number, cost: number, now: number): number
   /** Gives back `cost` that was taken at `takenAt`. */
   give(cells: Float64Array, at: number, cost: number, now: number, takenAt: number): void
   /** Makes the row ready for another key, in the state of the row at `from`. */

@@ -145,14 +145,15 @@ class SlidingLogRule implements Rule {
     return Math.max(0, this.limit - log.sum)
   }
 
-  add(cells: Float64Array, at: number, cost: number, now: number): void {
+  add(cells: Float64Array, at: number, cost: number, now: number): number {
     const log = this.logOf(cells, at)
     if (cells[at]! <= now) log.clear()
     log.forget(now - this.window)
     const taken = Math.min(cost, 2 * this.limit - log.sum)
-    if (taken <= 0) return
+    if (taken <= 0) return 0
     log.push(now, taken)
     cells[at] = now + this.window
+    return Math.max(0, this.limit - log.sum)
   }
 
   /** Takes the cost out of the entry of that moment, if it has not left the window. */

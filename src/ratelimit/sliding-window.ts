@@ -107,7 +107,7 @@ class SlidingWindowRule implements Rule {
     return left > 0 ? left : 0
   }
 
-  add(cells: Float64Array, at: number, cost: number, now: number): void {
+  add(cells: Float64Array, at: number, cost: number, now: number): number {
     const { bucket, buckets } = this
     const index = Math.floor(now / bucket)
     if (cells[at]! <= now) {
@@ -120,6 +120,7 @@ class SlidingWindowRule implements Rule {
     const most = 2 * this.limit - this.sum(cells, at, index - buckets, index)
     cells[this.slot(at, index)]! += cost < most ? cost : Math.max(0, most)
     cells[at] = (index + buckets + 1) * bucket
+    return this.room(cells, at, now)
   }
 
   /** A bucket that is out of the window took its counts with it. */

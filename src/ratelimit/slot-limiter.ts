@@ -102,13 +102,15 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
     register(this)
   }
 
-  take(key: string, cost: number = 1, now: number = this.clock.now()): Decision {
+  take(key: string, cost: number = 1, now?: number): Decision {
     checkKey(key)
     if (cost !== 1) checkCost(cost)
     const { rule, table } = this
     const { cells } = table
-    const t = this.scale.read(now)
     const print = table.hash.of(key)
+    // After the key, not before: reading the clock makes the processor wait for the row of the call before, which can
+    // come from memory while this key is hashed.
+    const t = this.scale.read(now ?? this.clock.now())
     let at = table.find(print)
     const owned = at >= 0
     if (!owned) at = table.shared(print)
@@ -118,9 +120,20 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
       if (!decision.allowed || cost === 0) return this.counted(decision)
     }
     if (!owned) at = rowFor(table, rule, print, t)
-    rule.add(cells, at, cost, t)
+    const remaining = rule.add(cells, at, cost, t)
     this.allowed++
-    return this.grant(at, t)
+    // With its fields in the order of those that `judge` makes, so that all decisions have one shape.
+    return {
+      allowed: true,
+      limit: rule.limit,
+      remaining,
+      retryAfterMs: 0,
+      resetAfterMs: this.scale.ms(cells[at]! - t),
+      policy: this.name,
+      source: 'local',
+      shadowed: false,
+      parts: undefined,
+    }
   }
 
   peek(key: string, cost: number = 1, now: number = this.clock.now()): Decision {
@@ -227,22 +240,6 @@ export class SlotLimiter<Options extends KeyedOptions> implements Limiter<Option
       remaining: blocked > 0 ? 0 : rule.room(table.cells, at, now),
       retryAfterMs: scale.ms(longest),
       resetAfterMs: scale.ms(reset > blocked ? reset : blocked),
-      policy: this.name,
-      source: 'local',
-      shadowed: false,
-      parts: undefined,
-    }
-  }
-
-  /** The same for a grant that has been taken, which is all that most calls need. */
-  private grant(at: number, now: number): Decision {
-    const { rule, scale, table } = this
-    return {
-      allowed: true,
-      limit: rule.limit,
-      remaining: rule.room(table.cells, at, now),
-      retryAfterMs: 0,
-      resetAfterMs: scale.ms(table.cells[at]! - now),
       policy: this.name,
       source: 'local',
       shadowed: false,

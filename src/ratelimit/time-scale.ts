@@ -13,6 +13,8 @@
 const MAX_PER_MS = 32_768
 /** The largest number of units that a limiter may compute with. */
 export const MAX_UNITS: number = 2 ** 52
+/** A clock reading in units beyond this is no time. */
+const LATEST = Number.MAX_SAFE_INTEGER
 /** A reading this much short of a unit counts as that unit: `now + retryAfterMs` must not miss by a rounding. */
 const EPSILON = 1 / 16
 
@@ -84,7 +86,7 @@ export class TimeScale {
   /** `now` in units. A reading that is older than an earlier one, or no number, counts as the latest. */
   read(now: number): number {
     const units = Math.floor((now - this.origin) * this.perMs + EPSILON)
-    if (units > this.latest && units <= Number.MAX_SAFE_INTEGER) {
+    if (units > this.latest && units <= LATEST) {
       this.latest = units
       if (this.step !== 1) this.into = units % this.step
     } else if (!(units <= this.latest)) {
@@ -114,9 +116,12 @@ export class TimeScale {
   /** Milliseconds from the latest reading until `units` after the beginning of its step. */
   ms(units: number): number {
     if (units <= 0) return 0
-    return this.step === 1
-      ? units / this.perMs
-      : (Math.ceil(units / this.step) * this.step - this.into) / this.perMs
+    return (this.step === 1 ? units : this.stepped(units)) / this.perMs
+  }
+
+  /** Units from the latest reading until the step that begins no sooner than `units` after its step did. */
+  private stepped(units: number): number {
+    return Math.ceil(units / this.step) * this.step - this.into
   }
 
   /** `ms` in units, rounded up. */

@@ -87,11 +87,12 @@ class WarmUpRule implements Rule {
     return left > 0 ? Math.floor(left / this.interval) : 0
   }
 
-  add(cells: Float64Array, at: number, cost: number, now: number): void {
+  add(cells: Float64Array, at: number, cost: number, now: number): number {
     const cold = this.coldAt(cells, at, now)
     const owed = this.owed(cells, at, now)
     const price = cost * (this.interval + Math.ceil((this.extra * cold) / this.warmUp))
     this.write(cells, at, now + Math.min(owed + price, this.deepest), Math.max(0, cold - price))
+    return this.room(cells, at, now)
   }
 
   /** Given back at the full rate's price, which is the least that it can have been paid at. */
