@@ -115,7 +115,7 @@ const full: Plan = {
 
 const small: Plan = {
   subjects: ['overloadProtection', 'spillway'],
-  warmUp: { connections: 64, seconds: 0.1 },
+  warmUp: { connections: 64, seconds: 0.05 },
   lead: 0.1,
   capacity: { warmUp: 0.15, rounds: 1, seconds: 0.2, unloaded: 0.15 },
   step,
@@ -136,11 +136,11 @@ const small: Plan = {
     ],
   ],
   calm: undefined,
-  retry: { subjects: ['spillway'], others: [], trigger: 0.4, after: 0.4 },
-  churn: { load: 4, settle: 0.1, seconds: 0.2 },
+  retry: { subjects: ['spillway'], others: [], trigger: 0.3, after: 0.3 },
+  churn: { load: 4, settle: 0.1, seconds: 0.15 },
   critical: { handlers: ['cpu'], seconds: 0.3 },
   tenants: { handlers: ['cpu'], seconds: 0.3 },
-  cost: { warmUp: 0.1, settle: 0.4, rounds: 1, seconds: 0.2, handlers: ['mixed'] },
+  cost: { warmUp: 0.1, settle: 0.25, rounds: 1, seconds: 0.1, handlers: ['mixed'] },
 }
 
 export const plan: Plan = quick ? small : full
