@@ -5,18 +5,16 @@ interface Settling {
   settle(pass: CircuitPass, verdict: Verdict, now: number, error: unknown): void
 }
 
-/** A call that a circuit let in: under which generation, when, and for how long it may stay out as a probe. */
+/** A call that a circuit let in: under which generation, and when. */
 export class CircuitPass implements Pass {
   readonly generation: number
   readonly at: number
-  readonly leaseUntil: number
   private readonly circuit: Settling
   private settled: boolean
 
-  constructor(circuit: Settling, generation: number, at: number, leaseUntil: number) {
+  constructor(circuit: Settling, generation: number, at: number) {
     this.generation = generation
     this.at = at
-    this.leaseUntil = leaseUntil
     this.circuit = circuit
     this.settled = false
   }

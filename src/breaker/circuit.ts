@@ -97,7 +97,7 @@ export class Circuit implements Breaker<CircuitOptions, CircuitSnapshot> {
       if (this.phase === 'half-open') return this.sendProbe(now, call)
     }
     this.admitted++
-    return new CircuitPass(this, this.generation, now, Infinity)
+    return new CircuitPass(this, this.generation, now)
   }
 
   canAdmit(now: number): boolean {
@@ -227,8 +227,8 @@ export class Circuit implements Breaker<CircuitOptions, CircuitSnapshot> {
 
   private sendProbe(now: number, call: CallFacts): Pass {
     const lease = Math.min(now + this.settings.probeTimeoutMs, call.deadline + LATE_MS)
-    const probe = new CircuitPass(this, this.generation, now, lease)
-    this.probes.send(probe)
+    const probe = new CircuitPass(this, this.generation, now)
+    this.probes.send(probe, lease)
     this.admitted++
     return probe
   }

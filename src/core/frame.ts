@@ -146,7 +146,8 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
       for (let i = 0; i < steps.length; i++) {
         const { gate, admit, narrow } = steps[i]!
         const ticket = admit.call(gate, this.request, this.context, now)
-        if (isRejection(ticket)) return this.refuse(ticket)
+        // Every refusal is an Error, of any installed copy, and hardly any ticket is: that is seen sooner than the brand.
+        if (ticket instanceof Error && isRejection(ticket)) return this.refuse(ticket)
         this.tickets[i] = ticket
         // The gate may have ended the call that it was asked about. The gates before it know already.
         if (this.over) return this.settle(i, now, this.outcome, this.error)

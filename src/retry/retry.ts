@@ -20,14 +20,20 @@ class RetryGate implements Gate<any, number> {
   readonly kind = 'retry'
   readonly name: string
   readonly narrow?: (context: Context) => Context
+  readonly settle?: (startedAt: number, outcome: Outcome) => void
   private readonly settings: RetrySettings
 
   constructor(settings: RetrySettings) {
-    const { name, signal } = settings
+    const { name, signal, budget } = settings
     this.name = name
     this.settings = settings
     // The option of p-retry: ends every call that is being made when it aborts.
     if (signal !== undefined) this.narrow = parent => openContext({ parent, signal }).context
+    if (budget?.countsSuccesses) {
+      this.settle = (_startedAt, outcome) => {
+        if (outcome === 'success') budget.succeeded()
+      }
+    }
   }
 
   admit(_request: unknown, _context: Context, now: number): number {
@@ -43,9 +49,5 @@ class RetryGate implements Gate<any, number> {
       return undefined
     }
     return new Series(this.settings, call, startedAt + maxRetryTime).run()
-  }
-
-  settle(_startedAt: number, outcome: Outcome): void {
-    if (outcome === 'success') this.settings.budget?.succeeded()
   }
 }
