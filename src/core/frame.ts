@@ -146,8 +146,7 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
       for (let i = 0; i < steps.length; i++) {
         const { gate, admit, narrow } = steps[i]!
         const ticket = admit.call(gate, this.request, this.context, now)
-        // Every refusal is an Error, of any installed copy, and hardly any ticket is: that is seen sooner than the brand.
-        if (ticket instanceof Error && isRejection(ticket)) return this.refuse(ticket)
+        if (isRejection(ticket)) return this.refuse(ticket)
         this.tickets[i] = ticket
         // The gate may have ended the call that it was asked about. The gates before it know already.
         if (this.over) return this.settle(i, now, this.outcome, this.error)
@@ -172,12 +171,15 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
     if (this.over) return false
     const from = this.context.scope
     const { scope } = context
-    const { name } = this.row.steps[at]!.gate
-    if (scope !== from && !scope.isBelow(from)) {
-      throw new TypeError(`Expected narrow() of ${name} to derive its context from the one it was given`)
+    if (scope === from) {
+      this.context = context
+      return true
+    }
+    const { gate } = this.row.steps[at]!
+    if (!scope.isBelow(from)) {
+      throw new TypeError(`Expected narrow() of ${gate.name} to derive its context from the one it was given`)
     }
     this.context = context
-    if (scope === from) return true
     this.entry = { at, scope, outer: this.entry }
     if (scope.ending !== undefined) {
       from.unwatch(this)
@@ -185,7 +187,7 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
       return false
     }
     from.handOver(this, scope)
-    return now < scope.deadline || this.refuse(deadlineExceeded(name, false))
+    return now < scope.deadline || this.refuse(deadlineExceeded(gate.name, false))
   }
 
   private refuse(error: unknown): false {
@@ -263,8 +265,8 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
     this.waiting = working && this.row.waits
     const { scope } = this.context
     if (!scope.endless) {
-      scope.unwatch(this)
       for (let own = scope; own !== this.outer; own = own.parent!) own.close()
+      scope.unwatch(this)
     }
     this.settleNow(0, !this.waiting)
     if (!working) return

@@ -97,7 +97,7 @@ export class Scope implements Alarm, Watcher, Follower {
 
   /** Set once the scope has ended. */
   get ending(): Ending | undefined {
-    if (this.ended === undefined && !this.attached) this.look()
+    if (this.ended === undefined && !this.attached && !this.told) this.look()
     return this.ended
   }
 
@@ -125,6 +125,12 @@ export class Scope implements Alarm, Watcher, Follower {
     return this.loose && this.source !== undefined && this.parent === undefined && this.deadline === Infinity
   }
 
+  /** Whether nothing can have ended it unseen: no source of its own, and a parent that is told of its end. */
+  private get told(): boolean {
+    const { source, parent } = this
+    return source === undefined && parent !== undefined && parent.attached && parent.source === undefined
+  }
+
   /** Adds a watcher to a scope that has not ended. The last to come is the first to be told. */
   watch(watcher: Watcher): void {
     this.link(watcher)
@@ -145,6 +151,7 @@ export class Scope implements Alarm, Watcher, Follower {
 
   /** Moves a watcher to a scope further in. */
   handOver(watcher: Watcher, inner: Scope): void {
+    if (this.endless) return inner.watch(watcher)
     this.unlink(watcher)
     inner.watch(watcher)
     this.release()
@@ -185,7 +192,7 @@ export class Scope implements Alarm, Watcher, Follower {
     // One that is ending has its signal still to abort.
     if (this.ended !== undefined) return
     this.closed = true
-    this.release()
+    if (this.watchers === undefined) this.release()
   }
 
   /** @internal Scopes below one that ends are ended by its own loop. */
@@ -269,7 +276,7 @@ export class Scope implements Alarm, Watcher, Follower {
       if (scope.endless || (scope.controller !== undefined && !scope.closed)) return
       scope.unhook()
       const { parent } = scope
-      if (parent === undefined) return
+      if (parent === undefined || parent.endless) return
       parent.unlink(scope)
       scope = parent
     }

@@ -26,8 +26,8 @@ export class TimingWheel implements Clock {
   private setInterval: typeof setInterval | undefined
   private clearInterval: typeof clearInterval | undefined
   private tick = 0
-  private waiting = 0
-  /** How many of the alarms keep the process alive, and whether the timer does. */
+  /** How many of the alarms do not keep the process alive, how many do, and whether the timer does. */
+  private resting = 0
   private holding = 0
   private held = false
   private idle = 0
@@ -38,7 +38,7 @@ export class TimingWheel implements Clock {
 
   /** How many alarms are waiting. */
   get armed(): number {
-    return this.waiting
+    return this.resting + this.holding
   }
 
   arm(alarm: Alarm, at: number): void {
@@ -52,11 +52,10 @@ export class TimingWheel implements Clock {
     alarm.next = first
     if (first !== undefined) first.previous = alarm
     slot.next = alarm
-    this.waiting++
     if (alarm.keepAlive) {
       this.holding++
       if (!this.held) this.hold(true)
-    }
+    } else this.resting++
   }
 
   disarm(alarm: Alarm): void {
@@ -66,9 +65,9 @@ export class TimingWheel implements Clock {
     if (next !== undefined) next.previous = previous
     alarm.previous = undefined
     alarm.next = undefined
-    this.waiting--
     // The timer itself lets go at its next turn: doing it here would cost every call that finishes in time.
     if (alarm.keepAlive) this.holding--
+    else this.resting--
   }
 
   private start(): void {
@@ -91,7 +90,7 @@ export class TimingWheel implements Clock {
     this.tick = tick
     for (let visited = from; visited <= tick + 1; visited++) this.visit(this.slots[visited % SLOTS]!, now)
     if (this.held && this.holding === 0) this.hold(false)
-    if (this.waiting > 0) this.idle = 0
+    if (this.armed > 0) this.idle = 0
     else if (++this.idle > IDLE_TICKS) this.stop()
   }
 
