@@ -23,6 +23,8 @@ export interface EvidenceShape {
 export class Evidence {
   /** When a call was last let through. */
   lastPassAt: number
+  /** Nothing in the window but calls that were answered, or may yet be: there is nothing to reject. */
+  calm: boolean
   private readonly whole: RollingWindow
   private readonly recent: RollingWindow
   private readonly young: RollingWindow
@@ -32,11 +34,10 @@ export class Evidence {
   private failures: number
   private rejections: number
   private unanswered: number
-  /** Nothing in the window but calls that were answered, or may yet be. */
-  private calm: boolean
 
   constructor(shape: EvidenceShape) {
     this.lastPassAt = -Infinity
+    this.calm = true
     this.whole = new RollingWindow(shape.bucketMs, shape.buckets, 4)
     this.recent = new RollingWindow(shape.bucketMs, shape.recentBuckets, 3)
     this.young = new RollingWindow(shape.bucketMs, shape.youngBuckets, 1)
@@ -46,7 +47,6 @@ export class Evidence {
     this.failures = 0
     this.rejections = 0
     this.unanswered = 0
-    this.calm = true
   }
 
   advance(now: number): void {
@@ -55,7 +55,6 @@ export class Evidence {
 
   /** The share of calls to reject: what either the whole window or the recent past asks for; 0 or less for none. */
   excess(k: number, rejectWeight: number, minRequests: number): number {
-    if (this.calm) return 0
     const long = this.excessOf(this.whole, this.overdue, k, rejectWeight, minRequests)
     const short = this.excessOf(this.recent, 0, k, rejectWeight, minRequests)
     return long > short ? long : short

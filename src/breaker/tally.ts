@@ -13,31 +13,40 @@ export class Tally {
   /** Failures in a row. */
   streak: number
   private window: RollingWindow
+  // What belongs into the bucket being filled is kept here, in plain counters, until that is full.
+  private calls: number
+  private failed: number
+  private slowed: number
 
   constructor(settings: CircuitSettings) {
     this.streak = 0
     this.window = windowFor(settings)
+    this.calls = 0
+    this.failed = 0
+    this.slowed = 0
   }
 
   get total(): number {
-    return this.window.sums[TOTAL]!
+    return this.window.sums[TOTAL]! + this.calls
   }
 
   get failures(): number {
-    return this.window.sums[FAILED]!
+    return this.window.sums[FAILED]! + this.failed
   }
 
   get slow(): number {
-    return this.window.sums[SLOW]!
+    return this.window.sums[SLOW]! + this.slowed
   }
 
   add(failed: boolean, slow: boolean, now: number): void {
-    const { window } = this
-    window.advance(now)
-    window.add(TOTAL, 1)
-    if (slow) window.add(SLOW, 1)
+    if (now >= this.window.bucketEnd) {
+      this.write()
+      this.window.advance(now)
+    }
+    this.calls++
+    if (slow) this.slowed++
     if (failed) {
-      window.add(FAILED, 1)
+      this.failed++
       this.streak++
     } else this.streak = 0
   }
@@ -56,6 +65,7 @@ export class Tally {
 
   clear(): void {
     this.streak = 0
+    this.write()
     this.window.clear()
   }
 
@@ -63,17 +73,28 @@ export class Tally {
   reshape(settings: CircuitSettings, now: number): void {
     const next = windowFor(settings)
     if (next.bucketMs === this.window.bucketMs && next.buckets === this.window.buckets) return
-    next.load(this.window.save(now), now)
+    next.load(this.save(now), now)
     this.window = next
   }
 
   save(now: number): SavedWindow {
+    this.write()
     return this.window.save(now)
   }
 
   load(saved: SavedWindow, streak: number, now: number): void {
+    this.write()
     this.window.load(saved, now)
     this.streak = streak
+  }
+
+  private write(): void {
+    this.window.add(TOTAL, this.calls)
+    this.window.add(FAILED, this.failed)
+    this.window.add(SLOW, this.slowed)
+    this.calls = 0
+    this.failed = 0
+    this.slowed = 0
   }
 }
 

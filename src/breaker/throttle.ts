@@ -185,16 +185,16 @@ export class Throttle implements Breaker<ThrottleOptions, ThrottleSnapshot> {
 
   /** The largest that this class or a more critical one asks for: where those are kept away, so is this. */
   private rejectionOf(rank: number, now: number): number {
-    const { k, rejectWeight, minRequests, maxRejection } = this.settings
     let rejection = 0
     for (let i = 0; i <= rank; i++) {
       const evidence = this.classes[i]
       if (evidence === undefined) continue
       evidence.advance(now)
-      const excess = evidence.excess(k, rejectWeight, minRequests)
-      if (excess > rejection) rejection = excess
+      if (evidence.calm) continue
+      const { k, rejectWeight, minRequests, maxRejection } = this.settings
+      rejection = Math.min(maxRejection, Math.max(rejection, evidence.excess(k, rejectWeight, minRequests)))
     }
-    return rejection < maxRejection ? rejection : maxRejection
+    return rejection
   }
 }
 

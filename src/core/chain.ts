@@ -85,9 +85,8 @@ function assemble(parts: readonly Part[]): Protection<any, any> {
     // but only where it is needed: under a context that nobody will close.
     const framed = parts[0] !== undefined && 'gate' in parts[0] ? wrapped : fuse([], wrapped)
     return (request?: unknown, context = defaultContext()) => {
-      const { loose, endless } = context.scope
       try {
-        return loose && !endless ? framed(request, context) : wrapped(request, context)
+        return context.scope.loose ? framed(request, context) : wrapped(request, context)
       } catch (error) {
         // A frame never throws, but a row may begin with a layer that does.
         return Promise.reject(error)

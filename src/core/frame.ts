@@ -212,7 +212,7 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
     answer.then(
       value => {
         if (this.over) return
-        this.finish('success', undefined, false)
+        this.succeeded()
         this.resolve!(value)
       },
       error => {
@@ -257,17 +257,39 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
     return this.over || rescue !== undefined
   }
 
+  /** What `finish` does, where nothing has gone wrong and nothing goes on: of this there is the most. */
+  private succeeded(): void {
+    this.over = true
+    this.letGo()
+    const { tickets } = this
+    const { steps } = this.row
+    const now = this.outer.clock.now()
+    for (let i = this.admitted - 1; i >= 0; i--) {
+      const { gate, settle } = steps[i]!
+      if (settle === undefined) continue
+      try {
+        settle.call(gate, tickets[i], 'success', now, undefined)
+      } catch (thrown) {
+        complain(gate, thrown)
+      }
+    }
+  }
+
+  /** Leaves the scope, and closes those that the gates have made. */
+  private letGo(): void {
+    const { scope } = this.context
+    if (scope.endless) return
+    for (let own = scope; own !== this.outer; own = own.parent!) own.close()
+    scope.unwatch(this)
+  }
+
   /** The call has its answer. `working` when something goes on behind it. */
   private finish(outcome: Outcome, error: unknown, working: boolean): void {
     this.over = true
     this.outcome = outcome
     this.error = error
     this.waiting = working && this.row.waits
-    const { scope } = this.context
-    if (!scope.endless) {
-      for (let own = scope; own !== this.outer; own = own.parent!) own.close()
-      scope.unwatch(this)
-    }
+    this.letGo()
     this.settleNow(0, !this.waiting)
     if (!working) return
     if (this.answer !== undefined) this.leave(this.answer)
@@ -307,11 +329,15 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
     try {
       settle?.call(gate, this.tickets[i], i < this.split ? outcomeOf(error) : outcome, now, error)
     } catch (thrown) {
-      // It is too late to change the answer, and the gates further out must have their word.
-      warn('SPILLWAY_SETTLE_FAILED', `${gate.name} threw from settle(): ${String(thrown)}`)
+      complain(gate, thrown)
     }
     return false
   }
+}
+
+/** It is too late to change the answer, and the gates further out must have their word. */
+function complain(gate: Gate<any, any>, thrown: unknown): void {
+  warn('SPILLWAY_SETTLE_FAILED', `${gate.name} threw from settle(): ${String(thrown)}`)
 }
 
 const timedOut: Expiry = () => deadlineExceeded('context', true)

@@ -33,11 +33,13 @@ export class Scope implements Alarm, Watcher, Follower {
   /** Nothing can end it: it has no deadline, no source, no parent and no owner. */
   readonly endless: boolean
   /**
-   * Nobody will close it. A call made with it has a scope of its own below it, which ends with the call, so that a
+   * Nobody will close it, and it may hold on to something. A call made with it has a scope of its own below it, which ends with the call, so that a
    * signal read in the call is let go of after it.
    */
   readonly loose: boolean
   readonly parent: Scope | undefined
+  /** What it hangs in while somebody watches it: the parent, unless nothing can end that one. */
+  private readonly holder: Scope | undefined
   /** On the clock's scale; `Infinity` for none. Never later than the parent's. */
   deadline: number
   /** The error it ended with. */
@@ -66,8 +68,9 @@ export class Scope implements Alarm, Watcher, Follower {
   ) {
     this.clock = clock
     this.endless = loose && source === undefined && parent === undefined && deadline === Infinity
-    this.loose = loose
+    this.loose = loose && !this.endless
     this.parent = parent
+    this.holder = parent === undefined || parent.endless ? undefined : parent
     this.deadline = deadline
     this.reason = undefined
     this.ended = undefined
@@ -125,10 +128,10 @@ export class Scope implements Alarm, Watcher, Follower {
     return this.loose && this.source !== undefined && this.parent === undefined && this.deadline === Infinity
   }
 
-  /** Whether nothing can have ended it unseen: no source of its own, and a parent that is told of its end. */
+  /** Whether nothing can have ended it unseen: it has no source, and nothing further out that could have ended so. */
   private get told(): boolean {
-    const { source, parent } = this
-    return source === undefined && parent !== undefined && parent.attached && parent.source === undefined
+    const { source, holder } = this
+    return source === undefined && (holder === undefined || (holder.attached && holder.source === undefined))
   }
 
   /** Adds a watcher to a scope that has not ended. The last to come is the first to be told. */
@@ -151,10 +154,9 @@ export class Scope implements Alarm, Watcher, Follower {
 
   /** Moves a watcher to a scope further in. */
   handOver(watcher: Watcher, inner: Scope): void {
-    if (this.endless) return inner.watch(watcher)
-    this.unlink(watcher)
+    const left = this.unlink(watcher)
     inner.watch(watcher)
-    this.release()
+    if (left) this.release()
   }
 
   /**
@@ -212,7 +214,7 @@ export class Scope implements Alarm, Watcher, Follower {
 
   /** While nobody watches nobody is told: finds out whether a source or a scope further out has ended meanwhile. */
   private look(): void {
-    for (let scope: Scope | undefined = this; scope !== undefined; scope = scope.parent) {
+    for (let scope: Scope | undefined = this; scope !== undefined; scope = scope.holder) {
       if (scope.ended === undefined && scope.source?.aborted) scope.tell('cancelled', scope.source.reason)
       if (scope.ended !== undefined && scope !== this) this.tell(scope.ended, scope.reason)
       if (scope.ended !== undefined || scope.attached) return
@@ -257,28 +259,25 @@ export class Scope implements Alarm, Watcher, Follower {
 
   /** Hooks the scope into what can end it, and every scope further out that is not hooked in yet. */
   private attach(): void {
-    for (let scope: Scope = this; !scope.attached; scope = scope.parent!) {
+    for (let scope: Scope | undefined = this; scope !== undefined && !scope.attached; scope = scope.holder) {
       scope.attached = true
-      const { parent, source } = scope
+      const { holder, source, deadline } = scope
       if (source !== undefined) follow(source, scope)
-      if (scope.deadline < (parent === undefined ? Infinity : parent.deadline)) {
-        scope.clock.arm(scope, scope.deadline)
-      }
-      if (parent === undefined || parent.endless) return
-      parent.link(scope)
+      if (deadline < (holder === undefined ? Infinity : holder.deadline)) scope.clock.arm(scope, deadline)
+      if (holder !== undefined) holder.link(scope)
     }
   }
 
   /** Lets go if nobody needs the scope attached, and likewise further out. */
   private release(): void {
-    let scope: Scope = this
-    while (scope.attached && scope.watchers === undefined) {
+    for (
+      let scope: Scope | undefined = this;
+      scope?.attached && scope.watchers === undefined;
+      scope = scope.holder
+    ) {
       if (scope.endless || (scope.controller !== undefined && !scope.closed)) return
       scope.unhook()
-      const { parent } = scope
-      if (parent === undefined || parent.endless) return
-      parent.unlink(scope)
-      scope = parent
+      scope.holder?.unlink(scope)
     }
   }
 

@@ -57,6 +57,8 @@ export class RatioBudget implements RetryBudget<RatioBudgetOptions, RatioBudgetS
   private reserve: number
   private refilledAt: number
   private calls: number
+  /** How many of the calls have their credit in the present slot or an older one: writing it down can wait. */
+  private credited: number
   private withdrawn: number
   private refused: number
 
@@ -75,16 +77,14 @@ export class RatioBudget implements RetryBudget<RatioBudgetOptions, RatioBudgetS
     this.reserve = this.reserveCap
     this.refilledAt = 0
     this.calls = 0
+    this.credited = 0
     this.withdrawn = 0
     this.refused = 0
   }
 
   deposit(now: number, calls: number): void {
-    this.advance(now)
+    if (now >= this.slotEnd) this.advance(now)
     this.calls += calls
-    const credit = calls * this.credit
-    this.credits[this.slot] = this.credits[this.slot]! + credit
-    this.total += credit
   }
 
   succeeded(): void {}
@@ -92,7 +92,8 @@ export class RatioBudget implements RetryBudget<RatioBudgetOptions, RatioBudgetS
   failed(): void {}
 
   withdraw(now: number): boolean {
-    this.advance(now)
+    if (now >= this.slotEnd) this.advance(now)
+    this.writeCredits()
     this.refill(now)
     if (this.total + this.reserve < ONE) {
       this.refused++
@@ -111,6 +112,7 @@ export class RatioBudget implements RetryBudget<RatioBudgetOptions, RatioBudgetS
     const ttlMs = ttlOption(options.ttlMs ?? this.ttlMs)
     // Credits are dated in slots of the old length; with another length they would seem older or younger.
     if (ttlMs !== this.ttlMs) this.forget()
+    this.writeCredits()
     this.credit = credit
     this.minPerSecond = minPerSecond
     this.ttlMs = ttlMs
@@ -119,6 +121,7 @@ export class RatioBudget implements RetryBudget<RatioBudgetOptions, RatioBudgetS
   }
 
   snapshot(): RatioBudgetSnapshot {
+    this.writeCredits()
     const { calls, withdrawn, refused } = this
     return { balance: (this.total + this.reserve) / ONE, calls, withdrawn, refused }
   }
@@ -128,6 +131,7 @@ export class RatioBudget implements RetryBudget<RatioBudgetOptions, RatioBudgetS
     this.reserve = this.reserveCap
     this.refilledAt = 0
     this.calls = 0
+    this.credited = 0
     this.withdrawn = 0
     this.refused = 0
   }
@@ -156,9 +160,17 @@ export class RatioBudget implements RetryBudget<RatioBudgetOptions, RatioBudgetS
     this.refilledAt = now
   }
 
+  /** Writes down what the latest calls have left. */
+  private writeCredits(): void {
+    const credit = (this.calls - this.credited) * this.credit
+    this.credited = this.calls
+    this.credits[this.slot] = this.credits[this.slot]! + credit
+    this.total += credit
+  }
+
   /** Drops the credits of slots that have become too old. */
   private advance(now: number): void {
-    if (now < this.slotEnd) return
+    this.writeCredits()
     const epoch = Math.floor((now * SLOTS) / this.ttlMs)
     const steps = Math.min(epoch - this.epoch, SLOTS)
     for (let step = 0; step < steps; step++) {
@@ -172,6 +184,7 @@ export class RatioBudget implements RetryBudget<RatioBudgetOptions, RatioBudgetS
   }
 
   private forget(): void {
+    this.credited = this.calls
     this.credits.fill(0)
     this.total = 0
     this.epoch = 0

@@ -3,6 +3,7 @@ import { gate } from '../core/chain.ts'
 import { type Context, openContext } from '../core/context.ts'
 import type { FailedCall, Gate, Outcome } from '../core/gate.ts'
 import type { Protection } from '../core/handler.ts'
+import type { RetryBudget } from './budget.ts'
 import { checkRetry, type RetryOptions, type RetrySettings } from './retry-options.ts'
 import { Series } from './series.ts'
 
@@ -22,11 +23,13 @@ class RetryGate implements Gate<any, number> {
   readonly narrow?: (context: Context) => Context
   readonly settle?: (startedAt: number, outcome: Outcome) => void
   private readonly settings: RetrySettings
+  private readonly budget: RetryBudget | undefined
 
   constructor(settings: RetrySettings) {
     const { name, signal, budget } = settings
     this.name = name
     this.settings = settings
+    this.budget = budget
     // The option of p-retry: ends every call that is being made when it aborts.
     if (signal !== undefined) this.narrow = parent => openContext({ parent, signal }).context
     if (budget?.countsSuccesses) {
@@ -37,7 +40,7 @@ class RetryGate implements Gate<any, number> {
   }
 
   admit(_request: unknown, _context: Context, now: number): number {
-    this.settings.budget?.deposit(now, 1)
+    this.budget?.deposit(now, 1)
     return now
   }
 
