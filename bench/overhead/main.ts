@@ -15,11 +15,13 @@ import { compareGrpc } from './grpc.ts'
 
 const sets = quick ? 1 : 4
 const rounds = 9
-const turnMs = quick ? 40 : 200
+const turnMs = quick ? 30 : 200
 /** Of load: short blocks and many of them, because the machine may be faster now and slower a second later. */
-const blocks = quick ? { rounds: 6, blockMs: 300 } : { rounds: 25, blockMs: 600 }
+const blocks = quick
+  ? { warmMs: 1_000, rounds: 6, blockMs: 200 }
+  : { warmMs: 1_500, rounds: 25, blockMs: 600 }
 /** autocannon ends a block at full seconds only. */
-const seconds = { rounds: quick ? 3 : 15, blockMs: 1_000 }
+const seconds = { warmMs: quick ? 1_000 : 2_000, rounds: quick ? 2 : 15, blockMs: 1_000 }
 
 /** Each figure is what its first case takes over what the quickest of the others does. */
 const compared: Readonly<Record<string, readonly [string, ...string[]]>> = {

@@ -10,6 +10,8 @@ export interface Comparison {
 }
 
 export interface ComparisonOptions {
+  /** How long each side runs before anything counts. */
+  readonly warmMs: number
   readonly rounds: number
   readonly blockMs: number
 }
@@ -21,9 +23,6 @@ export interface Side {
   stop(): Promise<void>
 }
 
-/** How long each side runs before anything counts. */
-const WARM_MS = 1_500
-
 /**
  * Measures both sides round by round. A round is four short blocks of load, of which the outer two belong to one
  * side and the inner two to the other, in turns: whatever slows the machine down steadily slows both sides alike.
@@ -31,11 +30,11 @@ const WARM_MS = 1_500
 export async function compare(
   title: string,
   sides: { readonly bare: Side; readonly ours: Side },
-  { rounds, blockMs }: ComparisonOptions,
+  { warmMs, rounds, blockMs }: ComparisonOptions,
 ): Promise<Comparison> {
   const rates = { bare: [] as number[], ours: [] as number[] }
-  await sides.bare.measure(WARM_MS)
-  await sides.ours.measure(WARM_MS)
+  await sides.bare.measure(warmMs)
+  await sides.ours.measure(warmMs)
   for (let round = 1; round <= rounds; round++) {
     progress(`${title}: round ${round} of ${rounds}`)
     const outer = round % 2 === 0 ? 'ours' : 'bare'
