@@ -40,7 +40,7 @@ export function breaker<Req = unknown>(
   if (options.isFailure !== undefined) functionOption('isFailure', options.isFailure)
   if (!(mechanism instanceof Keyed)) {
     knownOptions('breaker', options, ['isFailure'])
-    return gate(new BreakerGate(mechanism, mechanism.kind, options.isFailure, () => mechanism))
+    return gate(new BreakerGate(mechanism, mechanism.kind, options.isFailure, mechanism))
   }
   knownOptions('breaker', options, ['isFailure', 'key'])
   const key = functionOption('key', (options as KeyedBreakerOptions<Req>).key)
@@ -58,22 +58,26 @@ class BreakerGate<Req> implements Gate<Req, Pass | undefined> {
   readonly kind: 'breaker' | 'throttle'
   readonly name: string
   private readonly isFailure: IsFailure
-  private readonly choose: Choose<Req>
+  /** The one that all calls go by, if there is one. */
+  private readonly only: Breaker | undefined
+  private readonly choose: Choose<Req> | undefined
 
   constructor(
     named: { readonly name: string },
     kind: Breaker['kind'],
     isFailure: IsFailure | undefined,
-    choose: Choose<Req>,
+    which: Breaker | Choose<Req>,
   ) {
     this.kind = kind === 'circuit' ? 'breaker' : 'throttle'
     this.name = named.name
     this.isFailure = isFailure ?? (kind === 'circuit' ? fails : refuses)
-    this.choose = choose
+    this.only = typeof which === 'function' ? undefined : which
+    this.choose = typeof which === 'function' ? which : undefined
   }
 
   admit(request: Req, context: Context, now: number): Pass | Rejection | undefined {
-    return this.choose(request, context, now)?.admit(now, context)
+    const mechanism = this.only ?? this.choose?.(request, context, now)
+    return mechanism?.admit(now, context)
   }
 
   settle(pass: Pass | undefined, outcome: Outcome, now: number, error: unknown): void {

@@ -7,7 +7,6 @@ import { deadlineExceeded, isRejection } from './rejection.ts'
 import type { Row } from './row.ts'
 import { type Ending, type Expiry, Scope, type Watcher } from './scope.ts'
 import type { Task, TaskEnd } from './task.ts'
-import { warn } from './warn.ts'
 import { answeredEarly, onceDone, workBehind } from './work.ts'
 
 /** For what is to happen a moment from now. */
@@ -114,7 +113,7 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
 
   /** The task has been done. */
   succeeded(): void {
-    if (!this.over) this.finish('success', undefined, false)
+    if (!this.over) this.succeed()
   }
 
   /** The task has failed. */
@@ -212,7 +211,7 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
     answer.then(
       value => {
         if (this.over) return
-        this.succeeded()
+        this.succeed()
         this.resolve!(value)
       },
       error => {
@@ -258,21 +257,13 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
   }
 
   /** What `finish` does, where nothing has gone wrong and nothing goes on: of this there is the most. */
-  private succeeded(): void {
+  private succeed(): void {
     this.over = true
     this.letGo()
     const { tickets } = this
     const { steps } = this.row
     const now = this.outer.clock.now()
-    for (let i = this.admitted - 1; i >= 0; i--) {
-      const { gate, settle } = steps[i]!
-      if (settle === undefined) continue
-      try {
-        settle.call(gate, tickets[i], 'success', now, undefined)
-      } catch (thrown) {
-        complain(gate, thrown)
-      }
-    }
+    for (let i = this.admitted - 1; i >= 0; i--) steps[i]!.tell(tickets[i], 'success', now, undefined)
   }
 
   /** Leaves the scope, and closes those that the gates have made. */
@@ -325,19 +316,9 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
   }
 
   private settle(i: number, now: number, outcome: Outcome, error: unknown): false {
-    const { gate, settle } = this.row.steps[i]!
-    try {
-      settle?.call(gate, this.tickets[i], i < this.split ? outcomeOf(error) : outcome, now, error)
-    } catch (thrown) {
-      complain(gate, thrown)
-    }
+    this.row.steps[i]!.tell(this.tickets[i], i < this.split ? outcomeOf(error) : outcome, now, error)
     return false
   }
-}
-
-/** It is too late to change the answer, and the gates further out must have their word. */
-function complain(gate: Gate<any, any>, thrown: unknown): void {
-  warn('SPILLWAY_SETTLE_FAILED', `${gate.name} threw from settle(): ${String(thrown)}`)
 }
 
 const timedOut: Expiry = () => deadlineExceeded('context', true)

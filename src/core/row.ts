@@ -1,12 +1,13 @@
-import type { Gate } from './gate.ts'
+import type { Gate, Outcome } from './gate.ts'
 import type { Handler } from './handler.ts'
+import { warn } from './warn.ts'
 
 /** A gate, in the one shape that makes it cheap to call, whatever the gates of a process are made of. */
 class Step {
   readonly gate: Gate<any, any>
   readonly admit: Gate<any, any>['admit']
   readonly narrow: Gate<any, any>['narrow']
-  readonly settle: Gate<any, any>['settle']
+  private readonly settle: Gate<any, any>['settle']
   /** Whether it is settled only when the handler has come to its end. */
   readonly late: boolean
 
@@ -16,6 +17,16 @@ class Step {
     this.narrow = gate.narrow
     this.settle = gate.settle
     this.late = gate.until === 'work'
+  }
+
+  /** Tells the gate how a call that it let in came out. */
+  tell(ticket: unknown, outcome: Outcome, now: number, error: unknown): void {
+    try {
+      this.settle?.call(this.gate, ticket, outcome, now, error)
+    } catch (thrown) {
+      // It is too late to change the answer, and the gates further out must have their word.
+      warn('SPILLWAY_SETTLE_FAILED', `${this.gate.name} threw from settle(): ${String(thrown)}`)
+    }
   }
 }
 
