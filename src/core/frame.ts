@@ -170,15 +170,12 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
     if (this.over) return false
     const from = this.context.scope
     const { scope } = context
-    if (scope === from) {
-      this.context = context
-      return true
-    }
     const { gate } = this.row.steps[at]!
-    if (!scope.isBelow(from)) {
+    if (scope !== from && !scope.isBelow(from)) {
       throw new TypeError(`Expected narrow() of ${gate.name} to derive its context from the one it was given`)
     }
     this.context = context
+    if (scope === from) return true
     this.entry = { at, scope, outer: this.entry }
     if (scope.ending !== undefined) {
       from.unwatch(this)
@@ -260,10 +257,9 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
   private succeed(): void {
     this.over = true
     this.letGo()
-    const { tickets } = this
     const { steps } = this.row
     const now = this.outer.clock.now()
-    for (let i = this.admitted - 1; i >= 0; i--) steps[i]!.tell(tickets[i], 'success', now, undefined)
+    for (let i = this.admitted - 1; i >= 0; i--) steps[i]!.tell(this.tickets[i], 'success', now, undefined)
   }
 
   /** Leaves the scope, and closes those that the gates have made. */
