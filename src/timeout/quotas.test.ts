@@ -119,6 +119,19 @@ describe('milliseconds for a driver', () => {
     }
   })
 
+  it.each([0.1, 2_030.3, 1_048_560.3, 2 ** 40 - 15.7])(
+    'are all of the limit, however the clock at %d rounds',
+    startMs => {
+      const odd = manualClock({ startMs })
+      const exact = quotas({ sql: 50 }, { reserveMs: 5, minUsefulMs: 50 })
+      for (let n = 0; n < 50; n++) {
+        expect(exact.sql.ms(createContext({ clock: odd }))).toBe(50)
+        expect(exact.sql.ms(createContext({ clock: odd, timeoutMs: 55 }))).toBe(50)
+        odd.jump(0.7)
+      }
+    },
+  )
+
   it('become a date that is no later, for grpc-js', () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 1_000_000 })
     expect(quota.sql.deadline(within())).toEqual(new Date(1_000_300))

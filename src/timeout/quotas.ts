@@ -12,7 +12,7 @@ import { type Mechanism, register } from '../core/mechanism.ts'
 import { knownOptions, nameOption } from '../core/options.ts'
 import { deadlineExceeded, isRejection, type Rejection } from '../core/rejection.ts'
 import { announceSettings } from '../core/settings.ts'
-import { checkLimit, type LimitOptions, TimeLimit } from './time-limit.ts'
+import { checkLimit, type LimitOptions, msLeft, TimeLimit } from './time-limit.ts'
 
 /** The time that calls of one kind get. Where no context is given, it is the current one. */
 export interface Quota {
@@ -149,7 +149,7 @@ class NamedQuota implements Quota, Gate<unknown, number> {
   ms(context: Context = defaultContext()): number {
     const now = context.clock.now()
     const end = this.limit.end(context, now)
-    const ms = isRejection(end) ? 0 : Math.floor(end - now)
+    const ms = isRejection(end) ? 0 : Math.floor(msLeft(end, now))
     if (ms >= 1) return ms
     this.refused++
     throw isRejection(end) ? end : deadlineExceeded(this.name, false, 'less than 1 ms left')

@@ -48,8 +48,8 @@ export class TimeLimit {
     const left = context.deadline - this.reserveMs
     const own = now + this.limitMs
     const end = own < left ? own : left
-    if (end - now >= this.minUsefulMs) return end
-    return deadlineExceeded(this.policy, false, `${Math.max(0, Math.floor(end - now))} ms left`)
+    if (msLeft(end, now) >= this.minUsefulMs) return end
+    return deadlineExceeded(this.policy, false, `${Math.max(0, Math.floor(msLeft(end, now)))} ms left`)
   }
 
   /** The context of a call that must have ended at `end`. */
@@ -59,6 +59,14 @@ export class TimeLimit {
     const expiry = end < scope.deadline - this.reserveMs ? this.outOfLimit : this.outOfTime
     return context.within(new Scope(scope.clock, scope, end, expiry, undefined))
   }
+}
+
+/**
+ * The time from `now` to an `end` that was reckoned from it, and no less for having been rounded: where it passes a
+ * power of two, `now + 50` may come out a hair low, and 50 ms would count as 49.
+ */
+export function msLeft(end: number, now: number): number {
+  return end - now + end * Number.EPSILON
 }
 
 function limitExceeded(policy: string, limitMs: number, final: boolean): Rejection {
