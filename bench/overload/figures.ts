@@ -41,8 +41,9 @@ export function figuresOf(results: Results): Record<string, Figure> {
     ...Object.values(results.retriesOf),
   ]
   figures.retryTriggerRecoveryS = worst(retries.map(({ recoveryS }) => recoveryS ?? Infinity))
-  figures.criticalGoodput8x = least(Object.values(results.critical).map(({ critical }) => critical))
-  figures.fairTenantShare = least(Object.values(results.tenants).map(tenant => tenant.least))
+  const measured = Object.values(results.handlers)
+  figures.criticalGoodput8x = least(measured.flatMap(({ critical }) => critical?.critical ?? []))
+  figures.fairTenantShare = least(measured.flatMap(({ tenants }) => tenants?.least ?? []))
   const churned = results.churn.find(({ subject }) => subject === 'spillway')!
   figures.churnGoodput4x = one(churned.goodput)
   figures.churnP99Ms4x = one(churned.p99Ms)

@@ -25,6 +25,18 @@ export interface HandlerResults {
   readonly possible: Readonly<Record<'4' | '8', number>>
   readonly curves: readonly Curve[]
   readonly calm: CalmOutcome
+  readonly critical: ByImportance | undefined
+  readonly tenants: ByTenant | undefined
+}
+
+interface ByImportance {
+  readonly critical: number
+  readonly low: number
+}
+
+interface ByTenant {
+  readonly least: number
+  readonly flood: number
 }
 
 export interface Results {
@@ -36,12 +48,8 @@ export interface Results {
   readonly retriesOf: Readonly<Partial<Record<HandlerName, RetryOutcome>>>
   /** Clients that open a connection for each request. */
   readonly churn: readonly ChurnOutcome[]
-  readonly critical: Readonly<
-    Partial<Record<HandlerName, { readonly critical: number; readonly low: number }>>
-  >
   /** With 0.2 of all requests, which is 1.6 times the capacity. */
-  readonly criticalTooMuch: { readonly critical: number; readonly low: number } | undefined
-  readonly tenants: Readonly<Partial<Record<HandlerName, { readonly least: number; readonly flood: number }>>>
+  readonly criticalTooMuch: ByImportance | undefined
   readonly peak: Readonly<Record<string, Figure>>
   readonly idle: IdleCost
   readonly dirtyPoints: readonly string[]
@@ -71,17 +79,7 @@ export async function measureAll(): Promise<Results> {
     progress(`a connection for each request: ${subjects[subject].title}`)
     churn.push(await measureChurn(subject, 'cpu', cpu.capacity))
   }
-  const critical: Results['critical'] = {}
-  for (const name of plan.critical.handlers) {
-    progress(`critical requests: ${handlers[name].title}`)
-    Object.assign(critical, { [name]: await measureCritical(name, results[name].capacity, 0.1) })
-  }
   const criticalTooMuch = quick ? undefined : await measureCritical('cpu', cpu.capacity, 0.2)
-  const tenants: Results['tenants'] = {}
-  for (const name of plan.tenants.handlers) {
-    progress(`ten tenants: ${handlers[name].title}`)
-    Object.assign(tenants, { [name]: await measureTenants(name, results[name].capacity) })
-  }
   progress('what serving costs more')
   const peak = await measurePeak()
   const idle = await measureIdle()
@@ -92,9 +90,7 @@ export async function measureAll(): Promise<Results> {
     retries,
     retriesOf,
     churn,
-    critical,
     criticalTooMuch,
-    tenants,
     peak,
     idle,
     dirtyPoints,
@@ -109,14 +105,26 @@ async function measureHandler(name: HandlerName, refusals: RefusalCost): Promise
   progress(
     `\n${kind.title}: ${capacity.perSecond.toFixed(0)} a second, p99 ${capacity.unloadedP99Ms.toFixed(1)} ms unloaded; at 8x ${percent(possible[8])} is possible`,
   )
+  // Ours right after the capacity, because how fast a machine is changes within minutes on one that is shared.
+  const ours = await measureCurve('spillway', name, capacity, plan.ours)
+  progress(row(ours))
+  const calm = (await measureCalm('spillway', name, capacity)) ?? calmOf(ours)
+  const critical = plan.critical.handlers.includes(name)
+    ? await measureCritical(name, capacity, 0.1)
+    : undefined
+  const tenants = plan.tenants.handlers.includes(name) ? await measureTenants(name, capacity) : undefined
   const curves: Curve[] = []
   for (const subject of plan.subjects) {
-    const curve = await measureCurve(subject, name, capacity, subject === 'spillway' ? plan.ours : plan.peers)
+    if (subject === 'spillway') continue
+    const curve = await measureCurve(subject, name, capacity, plan.peers)
     curves.push(curve)
-    progress(`  ${subjects[subject].title.padEnd(24)}${curve.points.map(cell).join('  ')}`)
+    progress(row(curve))
   }
-  const calm = (await measureCalm('spillway', name, capacity)) ?? calmOf(curves.at(-1)!)
-  return { capacity, possible, curves, calm }
+  return { capacity, possible, curves: [...curves, ours], calm, critical, tenants }
+}
+
+function row({ subject, points }: Curve): string {
+  return `  ${subjects[subject].title.padEnd(24)}${points.map(cell).join('  ')}`
 }
 
 /** The same from a curve, where nothing longer has been measured. */
