@@ -40,7 +40,8 @@ export interface Plan {
     readonly subjects: readonly SubjectName[]
     /** With ours in front. */
     readonly others: readonly HandlerName[]
-    readonly trigger: number
+    /** For how long there is too much; the peers are down for good after less. */
+    readonly trigger: { readonly ours: number; readonly peers: number }
     readonly after: number
   }
   /** Clients that open a connection for each request, in front of the first handler. */
@@ -106,7 +107,7 @@ const full: Plan = {
     [...step, { load: 8, settle, seconds: 0.8 }],
   ],
   calm: { nearlyFullSeconds: 3, seconds: 6.5, everyMs: 5_000 },
-  retry: { subjects: all, others: ['mixed'], trigger: 4, after: 1.2 },
+  retry: { subjects: all, others: ['mixed'], trigger: { ours: 10, peers: 4 }, after: 1.2 },
   churn: { load: 4, settle, seconds: 1.6 },
   critical: { handlers: ['cpu', 'mixed', 'pool', 'costMix', 'deferred', 'post'], seconds: 2 },
   tenants: { handlers: ['cpu', 'pool'], seconds: 6 },
@@ -136,7 +137,7 @@ const small: Plan = {
     ],
   ],
   calm: undefined,
-  retry: { subjects: ['spillway'], others: [], trigger: 0.3, after: 0.3 },
+  retry: { subjects: ['spillway'], others: [], trigger: { ours: 0.3, peers: 0.3 }, after: 0.3 },
   churn: { load: 4, settle: 0.1, seconds: 0.15 },
   critical: { handlers: ['cpu'], seconds: 0.3 },
   tenants: { handlers: ['cpu'], seconds: 0.3 },

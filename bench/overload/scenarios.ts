@@ -57,10 +57,11 @@ export async function measureRetries(
   { perSecond }: Capacity,
 ): Promise<RetryOutcome> {
   const { trigger, after } = plan.retry
+  const seconds = subject === 'spillway' ? trigger.ours : trigger.peers
   const outcome = await openPoint(
     { subject, handler },
     {
-      phases: [phase(0.7, plan.lead, perSecond), phase(3, trigger, perSecond), phase(0.7, after, perSecond)],
+      phases: [phase(0.7, plan.lead, perSecond), phase(3, seconds, perSecond), phase(0.7, after, perSecond)],
       retries: 3,
     },
   )
