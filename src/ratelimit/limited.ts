@@ -134,6 +134,9 @@ function actualOf<Req, Res>(
   if (Number.isSafeInteger(actual) && (actual as number) >= 0) return actual as number
   const got =
     typeof actual === 'number' ? 'another number' : actual instanceof Error ? 'an error' : typeof actual
-  warn('SPILLWAY_ACTUAL_COST', `Expected \`actualCost\` to give a whole number from 0 up, got ${got}`)
+  warn(
+    'SPILLWAY_ACTUAL_COST',
+    `Expected \`actualCost\` to give a whole number from 0 up, got ${got}. See docs/rate-limiting.md#spillway_actual_cost`,
+  )
   return cost
 }

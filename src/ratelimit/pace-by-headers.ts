@@ -145,7 +145,7 @@ function learn(pace: Pace, fields: () => ReadField): void {
     const got = error instanceof Error ? 'an error' : typeof error
     warn(
       'SPILLWAY_PACE_FIELDS',
-      `Expected \`fields\` of paceByHeaders to read an answer, but it threw ${got}`,
+      `Expected \`fields\` of paceByHeaders to read an answer, but it threw ${got}. See docs/rate-limiting.md#spillway_pace_fields`,
     )
   }
 }

@@ -3,6 +3,9 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { Cluster, Redis } from 'ioredis'
+import { chain } from 'spillway'
+import { breaker, circuit } from 'spillway/breaker'
+import { deadline } from 'spillway/timeout'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Decision, DecisionSource } from '../../src/ratelimit/limiter.ts'
 import { type RedisLimiter, type RedisLimiterOptions, redisLimiter } from '../../src/ratelimit/redis/index.ts'
@@ -140,6 +143,36 @@ describe.each([
     await Promise.all(trials.map(({ limiter }) => limiter.close()))
     client.disconnect()
   })
+})
+
+test('a circuit and a deadline of the kit stand between a limiter and a Redis that hangs', async () => {
+  const client = new Redis(server.port, connection)
+  client.on('error', () => undefined)
+  await once(client, 'ready')
+  const redis = circuit({ name: 'limits', minimum: 2, failureRatio: 0.5, openMs: 60_000 })
+  const limiter = redisLimiter({
+    client,
+    name: 'guarded',
+    limits: { limit: 100, periodMs: 60_000 },
+    nodes: 4,
+    // Far longer than anybody should wait: what ends the wait is the deadline.
+    timeoutMs: 10_000,
+    around: chain(breaker(redis), deadline({ totalMs: 20 })),
+  })
+  expect(await limiter.take('a')).toMatchObject({ allowed: true, source: 'redis' })
+  process.kill(server.pid, 'SIGSTOP')
+  try {
+    const start = performance.now()
+    for (let i = 0; i < 4; i++) {
+      expect(await limiter.take('a')).toMatchObject({ allowed: true, source: 'share' })
+    }
+    expect(performance.now() - start).toBeLessThan(4 * (20 + 400))
+    expect(redis.snapshot().state).toBe('open')
+  } finally {
+    process.kill(server.pid, 'SIGCONT')
+  }
+  await limiter.close()
+  client.disconnect()
 })
 
 test('a cluster that loses a primary keeps no call waiting, and all keys are shared again after the failover', async () => {

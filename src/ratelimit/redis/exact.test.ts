@@ -1,9 +1,11 @@
 import type { Redis } from 'ioredis'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { ownRedis } from '../../../test/support/own-redis.ts'
+import { Fleet } from '../../../test/support/redis-fleet.ts'
 import { setTime, TEST_TIME } from '../../../test/support/redis-time.ts'
 import { manualClock } from '../../testing/index.ts'
 import { keyParts } from '../keyed-by.ts'
+import type { Decision } from '../limiter.ts'
 import { buildLimiter, redisLimiter } from './redis-limiter.ts'
 import type { ExactOptions, RedisLimiter } from './types.ts'
 
@@ -207,6 +209,43 @@ describe('while Redis is away', () => {
     // Not now, but not never: the limit itself would grant it.
     const { retryAfterMs } = limiter.take('b', 6) as { retryAfterMs: number }
     expect(Number.isFinite(retryAfterMs)).toBe(true)
+  })
+
+  test('all processes together grant no more than twice the limit in an interval in which Redis goes or comes', async () => {
+    let state = 5
+    const random = (): number => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+      return state / 2 ** 32
+    }
+    const name = `away-${names++}`
+    const [limit, burst] = [300, 60]
+    const fleet = new Fleet(client, () => Math.floor(random() * 20))
+    const limiters = Array.from({ length: 3 }, () => {
+      const node = fleet.join(random() * 1e9)
+      const limits = { limit, periodMs: 1_000, burst }
+      return limiterWith({ name, limits, client: node.client, clock: node.clock, outage: 'local', nodes: 3 })
+    })
+    const settle = ({ allowed }: Decision): void => {
+      if (allowed) fleet.granted(1)
+    }
+    for (let ms = 0; ms < 3_000; ms++) {
+      // Away for 300 ms of every 600; at first only one of them has any calls.
+      fleet.redisAway = ms % 600 >= 300
+      for (const limiter of ms < 400 ? limiters.slice(0, 1) : limiters) {
+        const asked = limiter.take('a')
+        if (asked instanceof Promise) void asked.then(settle)
+        else settle(asked)
+      }
+      await fleet.pass(1)
+    }
+    const sources = limiters.map(limiter => limiter.snapshot().sources)
+    for (const each of sources) {
+      expect(each.redis).toBeGreaterThan(0)
+      expect(each.share).toBeGreaterThan(0)
+    }
+    // More than the limit, since what Redis granted and what the shares grant are counted apart.
+    expect(fleet.excess(burst, limit / 1_000)).toBeGreaterThan(0)
+    expect(fleet.excess(2 * burst, (2 * limit) / 1_000)).toBeLessThanOrEqual(0)
   })
 
   test('what could not be told to Redis is counted', async () => {

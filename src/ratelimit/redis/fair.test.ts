@@ -214,6 +214,36 @@ test('without Redis each process goes on with its safe share, and says so', asyn
   await fleet.close()
 })
 
+test('a share ends when its time is over, counted from the question and not from the answer', async () => {
+  names++
+  const fleet = new Fleet(client, () => 20)
+  const node = fleet.join(0)
+  const limiter = buildLimiter(
+    {
+      mode: 'fair',
+      client: node.client,
+      clock: node.clock,
+      name: `fair-${names}`,
+      limits: { limit: 1_000, periodMs: 1_000 },
+      nodes: 4,
+      refreshMs: 1_000,
+      leaseMs: 2_000,
+      outage: 'closed',
+    },
+    TEST_TIME,
+  )
+  void limiter.take('a')
+  await fleet.pass(100)
+  fleet.redisAway = true
+  await fleet.pass(1_899)
+  expect(limiter.take('a')).toMatchObject({ allowed: true, source: 'share' })
+  await fleet.pass(1)
+  const late = Promise.resolve(limiter.take('a'))
+  await fleet.pass(100)
+  expect(await late).toMatchObject({ allowed: false, source: 'closed' })
+  await Promise.all([limiter.close(), fleet.pass(100)])
+})
+
 test('blocks, denies for ever and answers without a share like every limiter', async () => {
   const fleet = new FairFleet({ outage: 'closed' })
   const { limiter, node } = fleet.join(1)

@@ -8,6 +8,8 @@
  * The share is warm: it counts what this process granted while Redis was there, so that the moment of the outage is
  * not worth a second burst. Bound of `local`, for all processes together: the limit itself while no more than
  * `nodes` of them run and the limit divides by `nodes`; a share is at least 1.
+ * An interval in which Redis goes or comes back may hold what it granted and what the shares granted: no more than
+ * twice the limit.
  */
 import type { Clock } from '../../core/clock.ts'
 import { all } from '../all.ts'

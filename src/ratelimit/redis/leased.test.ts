@@ -109,6 +109,51 @@ test('spends what it holds while Redis is away, then the outage policy decides',
   expect((await decided(fleet, limiter.take('a'))).allowed).toBe(true)
 })
 
+test('takes as much ahead as a key spends: little for a quiet one, much for a busy one', async () => {
+  names++
+  const fleet = new Fleet(client, () => 1)
+  const limiter = leasedFor(fleet.join(0))
+  const most = async (steps: number, everyMs: number, calls: number): Promise<number> => {
+    let held = 0
+    for (let i = 0; i < steps; i++) {
+      for (let k = 0; k < calls; k++) void limiter.take('a')
+      await fleet.pass(everyMs)
+      held = Math.max(held, limiter.snapshot().onLease)
+    }
+    return held
+  }
+  expect(await most(20, 50, 1)).toBeLessThan(20)
+  expect(await most(300, 1, 1)).toBeGreaterThan(60)
+  await Promise.all([limiter.close(), fleet.pass(10)])
+})
+
+test('a lease ends when its time is over, counted from the question and not from the answer', async () => {
+  names++
+  const fleet = new Fleet(client, () => 20)
+  const limiter = leasedFor(fleet.join(0), { leaseMs: 200 })
+  for (const key of ['a', 'b']) void limiter.take(key)
+  await fleet.pass(199)
+  expect(limiter.snapshot().onLease).toBeGreaterThan(1)
+  expect(limiter.take('a')).toMatchObject({ allowed: true, source: 'lease' })
+  await fleet.pass(1)
+  expect(limiter.take('b')).toBeInstanceOf(Promise)
+  await fleet.pass(100)
+  await Promise.all([limiter.close(), fleet.pass(100)])
+})
+
+test('what was granted on lease is known to the share that stands in for Redis', async () => {
+  names++
+  const fleet = new Fleet(client, () => 1)
+  const limits = { limit: 1, periodMs: 1_000_000, burst: 100 }
+  const limiter = leasedFor(fleet.join(0), { limits, nodes: 2, outage: 'local' })
+  for (let i = 0; i < 60; i++) expect((await decided(fleet, limiter.take('a'))).allowed).toBe(true)
+  expect(limiter.snapshot().sources.lease).toBeGreaterThan(20)
+  fleet.redisAway = true
+  const { onLease } = limiter.snapshot()
+  for (let i = 0; i < onLease; i++) expect((await decided(fleet, limiter.take('a'))).source).toBe('lease')
+  expect(await decided(fleet, limiter.take('a'))).toMatchObject({ allowed: false, source: 'share' })
+})
+
 test('a block ends a lease, and a key more than there is room for is asked for call by call', async () => {
   names++
   const fleet = new Fleet(client, () => 1)

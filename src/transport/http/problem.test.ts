@@ -34,7 +34,11 @@ describe('a refusal as an HTTP answer', () => {
     expect(problem.status).toBe(status)
     expect(problem.headers['content-type']).toBe('application/problem+json')
     expect(problem.headers['content-length']).toBe(String(Buffer.byteLength(problem.body)))
-    expect(JSON.parse(problem.body)).toMatchObject({ type: `urn:spillway:${reason}`, status })
+    const type =
+      reason === 'rate-limited'
+        ? 'https://iana.org/assignments/http-problem-types#quota-exceeded'
+        : `urn:spillway:${reason}`
+    expect(JSON.parse(problem.body)).toMatchObject({ type, status })
     expect(JSON.stringify(problem)).not.toContain(secret)
   })
 

@@ -36,7 +36,12 @@ interface Kind {
 }
 
 const kinds: Readonly<Record<Reason, Kind>> = {
-  'rate-limited': kind('rate-limited', 429, 'Too many requests'),
+  // Not one of the kit's own: the type that draft-ietf-httpapi-ratelimit-headers registers for this.
+  'rate-limited': typed(
+    'https://iana.org/assignments/http-problem-types#quota-exceeded',
+    429,
+    'Too many requests',
+  ),
   shed: kind('shed', 503, 'Overloaded'),
   throttled: kind('throttled', 503, 'Overloaded'),
   'breaker-open': kind('breaker-open', 503, 'Temporarily unavailable'),
@@ -95,7 +100,11 @@ function problem(
 }
 
 function kind(reason: Reason, status: number, title: string): Kind {
-  return { status, body: JSON.stringify({ type: `urn:spillway:${reason}`, title, status }) }
+  return typed(`urn:spillway:${reason}`, status, title)
+}
+
+function typed(type: string, status: number, title: string): Kind {
+  return { status, body: JSON.stringify({ type, title, status }) }
 }
 
 /** A problem that its status says everything of. */
