@@ -86,7 +86,7 @@ const fieldValue = fc.oneof(
   fc.string({ unit: 'grapheme-ascii', maxLength: 40 }),
 )
 
-const until = async (condition: () => boolean): Promise<void> => {
+export const until = async (condition: () => boolean): Promise<void> => {
   while (!condition()) await new Promise(resolve => setTimeout(resolve, 2))
 }
 

@@ -12,6 +12,20 @@ const held: unique symbol = Symbol('spillway.requests')
 type Line = Socket & { [held]?: Map<IncomingMessage, OnConnection> }
 
 /**
+ * What the requests of a connection are kept on: the socket. In HTTP/2 it is the stream, which closes with its one
+ * request: what stands there for the socket keeps its fields for all streams, and closes with each of them.
+ */
+export function lineOf(request: IncomingMessage): Socket {
+  return request.httpVersionMajor > 1 ? (request as unknown as { stream: Socket }).stream : request.socket
+}
+
+/** What goes on for `request`, wherever it comes from: one made up for a test need not have a connection. */
+export function onBehalfOf<T extends OnConnection>(request: IncomingMessage): T | undefined {
+  const line: Line | undefined = lineOf(request)
+  return line?.[held]?.get(request) as T | undefined
+}
+
+/**
  * The requests that are in progress on a connection, each with what is to be told when the connection closes.
  *
  * Kept here and not with the request, because this is what costs least: express changes the prototype of each
@@ -26,7 +40,9 @@ export function requestsOn<T extends OnConnection>(line: Line): Map<IncomingMess
 function open(line: Line): Map<IncomingMessage, OnConnection> {
   const requests = new Map<IncomingMessage, OnConnection>()
   line[held] = requests
-  line.once('close', () => {
+  // What stands for the socket where requests are made up, on a platform of functions, tells nobody anything.
+  const { once } = line as Partial<Socket>
+  once?.call(line, 'close', () => {
     for (const exchange of requests.values()) exchange.connectionClosed()
   })
   return requests

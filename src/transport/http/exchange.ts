@@ -8,7 +8,7 @@ import type { Handler } from '../../core/handler.ts'
 import { cancelled, deadlineExceeded, isRejection, type Rejection } from '../../core/rejection.ts'
 import type { Ending, Scope, Watcher } from '../../core/scope.ts'
 import type { Task, TaskEnd } from '../../core/task.ts'
-import { requestsOn } from './connection.ts'
+import { onBehalfOf } from './connection.ts'
 import { mute } from './mute.ts'
 import { problemOf } from './problem.ts'
 import { sendProblem } from './send.ts'
@@ -22,7 +22,7 @@ export function proceed(_request: unknown, context: Context): Promise<void> {
 
 /** The exchange that `request` is part of, the innermost if there are several; none once it has been answered. */
 export function exchangeOf(request: IncomingMessage): Exchange | undefined {
-  return requestsOn<Exchange>(request.socket).get(request)
+  return onBehalfOf<Exchange>(request)
 }
 
 /** A response that says of itself, by its status, that the work failed. Gates see it; it is never sent. */
@@ -105,7 +105,11 @@ export class Exchange implements Watcher, Task {
   /** Learns the end of the response from the response itself. */
   listen(): void {
     this.announced = false
-    this.response!.on('finish', () => this.end(true))
+    const response = this.response!
+    // One that was sent while the request still waited to get here does not say so again.
+    if (response.writableFinished) process.nextTick(() => this.end(true))
+    // In HTTP/2 it says so too when the client has given up.
+    else response.on('finish', () => this.end(response.writableEnded))
   }
 
   /** The context of the innermost part of the chain that has been reached. */

@@ -1,11 +1,14 @@
+import { once } from 'node:events'
 import { createServer } from 'node:http'
+import { type ClientHttp2Session, connect, constants, createServer as createHttp2Server } from 'node:http2'
 import express from 'express'
 import { afterEach, describe, expect, it } from 'vitest'
 import { RawConnection, type Running, running } from '../../../test/support/http.ts'
-import { describeProtection, noting } from '../../../test/support/protection.ts'
+import { describeProtection, noting, until } from '../../../test/support/protection.ts'
 import { chain } from '../../core/chain.ts'
+import { deadline } from '../../timeout/index.ts'
 import { errors } from '../express/index.ts'
-import { protectHandler, protectServer } from './index.ts'
+import { contextOf, protectHandler, protectServer } from './index.ts'
 
 describeProtection('protectHandler', (middleware, handle, options) =>
   protectHandler(middleware, handle, options),
@@ -118,5 +121,64 @@ describe('protectHandler', () => {
     expect(() => protectServer(createServer(), chain(), { trust: true } as never)).toThrow(
       'has no option `trust`',
     )
+  })
+})
+
+describe('protectHandler on HTTP/2, where all streams have one socket', () => {
+  let server: Running
+  let session: ClientHttp2Session
+  afterEach(async () => {
+    session.destroy()
+    await server.stop()
+  })
+
+  async function open(listener: (request: any, response: any) => void): Promise<void> {
+    const http2 = createHttp2Server(listener)
+    server = await running(Object.assign(http2, { closeAllConnections: () => session.destroy() }) as never)
+    session = connect(server.url)
+  }
+
+  const ask = (path: string) => {
+    const stream = session.request({ ':path': path }).setEncoding('utf8')
+    return { stream, head: once(stream, 'response'), body: stream.toArray().then(parts => parts.join('')) }
+  }
+
+  it('ends each request by itself: not with the first of them, and as cancelled when it is given up', async () => {
+    const { gate, outcomes } = noting()
+    const held = new Map<string, () => void>()
+    await open(
+      protectHandler(gate, (request, response) => {
+        held.set(request.url!, () => response.end(`ended: ${contextOf(request).ended}`))
+      }),
+    )
+    const first = ask('/first')
+    const second = ask('/second')
+    const third = ask('/third')
+    third.stream.on('error', () => {})
+    third.head.catch(() => {})
+    third.body.catch(() => {})
+    await until(() => held.size === 3)
+    held.get('/first')!()
+    expect(await first.body).toBe('ended: false')
+    await until(() => outcomes.length > 0)
+    held.get('/second')!()
+    expect(await second.body).toBe('ended: false')
+    await until(() => outcomes.length > 1)
+    expect(outcomes).toEqual(['success', 'success'])
+    third.stream.close(constants.NGHTTP2_CANCEL)
+    await until(() => outcomes.length > 2)
+    expect(outcomes).toEqual(['success', 'success', 'cancelled'])
+  })
+
+  it('answers at the deadline', async () => {
+    const { gate, outcomes } = noting()
+    const limits = chain(gate, deadline({ totalMs: 25 }))
+    await open(protectHandler(limits, () => {}))
+    const { head, body } = ask('/')
+    const [headers] = await head
+    expect([headers[':status'], headers['content-type']]).toEqual([504, 'application/problem+json'])
+    expect(JSON.parse(await body).status).toBe(504)
+    await until(() => outcomes.length > 0)
+    expect(outcomes).toEqual(['timeout'])
   })
 })

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { afterEach, describe, expect, it } from 'vitest'
 import { RawConnection, type Running, running } from '../../../test/support/http.ts'
+import { noting } from '../../../test/support/protection.ts'
 import { addAnswerField } from '../../core/answer-fields.ts'
 import { chain, layer } from '../../core/chain.ts'
 import { type Context, rootContext } from '../../core/context.ts'
@@ -111,7 +112,49 @@ describe('guardWith', () => {
   })
 })
 
+describe('a request that has waited elsewhere before it comes to its chain', () => {
+  it('is not begun when its client has gone meanwhile: nobody would hear of its end', async () => {
+    const { gate, outcomes } = noting()
+    const guard = guardWith('owner', gate, {}, () => 'a')
+    const unwanted = (): never => expect.unreachable()
+    const gone = new Promise<void>((resolve, reject) => {
+      void ask((request, response) => {
+        request.socket.on('close', () => {
+          try {
+            guard(request, response, { begin: unwanted, fail: unwanted })
+            resolve()
+          } catch (error) {
+            reject(error)
+          }
+        })
+        connection!.close()
+      }).catch(() => {})
+    })
+    await gone
+    expect(outcomes).toEqual([])
+  })
+
+  it('is over as soon as it has begun when it has been answered meanwhile', async () => {
+    const { gate, outcomes } = noting()
+    const guard = guardWith('owner', gate, {}, () => 'a')
+    const begun = new Promise<void>(begin => {
+      void ask((request, response) => {
+        response.on('finish', () => setImmediate(guard, request, response, { begin, fail }))
+        response.end('early')
+      })
+    })
+    await begun
+    await new Promise(setImmediate)
+    expect(connection!.open).toBe(true)
+    expect(outcomes).toEqual(['success'])
+  })
+})
+
 describe('contextOf', () => {
+  it('takes a request that was made up for a test', () => {
+    expect(contextOf({} as never)).toBe(rootContext)
+  })
+
   it('is the context of the request with what its headers say, and none once it has been answered', async () => {
     const guard = guardWith('owner', chain(), { trustPeers: true, timeoutMs: 60_000 }, () => 'a')
     const seen: Context[] = []

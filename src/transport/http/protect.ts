@@ -7,7 +7,7 @@ import type { Middleware } from '../../core/handler.ts'
 import { functionOption, knownOptions } from '../../core/options.ts'
 import { checkInbound, type InboundOptions, openInbound } from '../wire/inbound.ts'
 import { arrivedOn, watchServers } from './arrival.ts'
-import { requestsOn } from './connection.ts'
+import { lineOf, requestsOn } from './connection.ts'
 import { Exchange, exchangeOf, type Framework, proceed } from './exchange.ts'
 
 export interface ProtectOptions<Req = IncomingMessage> extends InboundOptions {
@@ -41,7 +41,9 @@ export function guardWith<Req extends IncomingMessage>(
     const line = arrivedOn(request, response)
     const socket = line ?? request.socket
     const { headers } = request
-    const requests = requestsOn<Exchange>(socket)
+    // The client went away while the request still waited to get here: nobody would hear of its end any more.
+    if (socket.destroyed && !response.writableFinished) return
+    const requests = requestsOn<Exchange>(line ?? lineOf(request))
     const outer = requests.get(request)
     let caller: string | undefined
     try {

@@ -23,7 +23,10 @@ export function sendProblem(response: ServerResponse, problem: Problem): void {
   if (response.getHeaderNames().length > 0) {
     for (const name of contentFields) response.removeHeader(name)
   }
-  response.writeHead(problem.status, STATUS_CODES[problem.status], problem.headers)
-  if (response.req.method === 'HEAD') response.end()
+  const { httpVersionMajor, method } = response.req
+  // HTTP/2 has no words for a status, and Node warns of them.
+  if (httpVersionMajor > 1) response.writeHead(problem.status, problem.headers)
+  else response.writeHead(problem.status, STATUS_CODES[problem.status], problem.headers)
+  if (method === 'HEAD') response.end()
   else response.end(problem.body)
 }
