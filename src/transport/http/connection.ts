@@ -41,8 +41,8 @@ function open(line: Line): Map<IncomingMessage, OnConnection> {
   const requests = new Map<IncomingMessage, OnConnection>()
   line[held] = requests
   // What stands for the socket where requests are made up, on a platform of functions, tells nobody anything.
-  const { once } = line as Partial<Socket>
-  once?.call(line, 'close', () => {
+  if (typeof line.once !== 'function') return requests
+  line.once('close', () => {
     for (const exchange of requests.values()) exchange.connectionClosed()
   })
   return requests
