@@ -386,6 +386,16 @@ test('settings change while calls are in flight, all of them or none', () => {
   expect(real.state).toBe('open')
 })
 
+test('a probe that was lost before the settings changed is judged by those of before', () => {
+  const { real, clock } = made({ consecutiveFailures: 1, probeTimeoutMs: 100 })
+  fail(real, clock)
+  clock.jump(5_000)
+  admit(real, clock)
+  clock.jump(100)
+  real.update({ lostProbe: 'neutral', openMs: 1_000 })
+  expect(real.snapshot()).toMatchObject({ state: 'open', reopens: 1, openForMs: 10_000 })
+})
+
 test('options are checked', () => {
   expect(() => circuit({ failureRatio: 0 })).toThrow(
     'Expected `failureRatio` to be a number above 0 to 1, got 0',

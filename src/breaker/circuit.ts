@@ -135,8 +135,12 @@ export class Circuit implements Breaker<CircuitOptions, CircuitSnapshot> {
   /** Takes effect at once; a circuit that is open stays so until the time that was set when it opened. */
   update(options: Partial<CircuitOptions>): void {
     knownOptions('circuit.update', options, circuitSettingNames)
-    this.settings = checkCircuit(overlay(this.settings, options))
-    this.tally.reshape(this.settings, this.clock.now())
+    const settings = checkCircuit(overlay(this.settings, options))
+    const now = this.clock.now()
+    // What has happened by now happened under the settings of before, though nobody has looked since.
+    this.advance(now)
+    this.settings = settings
+    this.tally.reshape(settings, now)
     announceSettings(this, options)
   }
 
