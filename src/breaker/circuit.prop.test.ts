@@ -32,6 +32,7 @@ type Action =
   | { readonly do: 'wait'; readonly ms: number }
   | { readonly do: 'call'; readonly timeoutMs: number }
   | { readonly do: 'settle'; readonly which: number; readonly verdict: Verdict }
+  | { readonly do: 'update'; readonly settings: CircuitOptions }
   | { readonly do: 'force'; readonly to: 'forceOpen' | 'forceClosed' | 'disable' | 'auto' | 'reset' }
 
 const wait = fc.record({
@@ -60,15 +61,26 @@ const force = fc.record({
     'reset' as const,
   ),
 })
-/** Mostly calls and how they end, a hand on the switch now and then. */
-const actions: fc.Arbitrary<readonly Action[]> = fc.array(
-  fc.oneof(
-    { weight: 12, arbitrary: wait },
-    { weight: 24, arbitrary: call },
-    { weight: 32, arbitrary: settle },
-    { weight: 1, arbitrary: force },
+const update = fc.record({
+  do: fc.constant('update' as const),
+  settings: fc.oneof(
+    options,
+    // Buckets of whole milliseconds, so that both round alike.
+    fc.record({ windowMs: fc.constantFrom(100, 300, 1_000), buckets: fc.constantFrom(1, 4, 5, 10) }),
   ),
-  { maxLength: 150, size: 'max' },
+})
+/** Mostly calls and how they end, a hand on the switch now and then. */
+const weighed = [
+  { weight: 12, arbitrary: wait },
+  { weight: 24, arbitrary: call },
+  { weight: 32, arbitrary: settle },
+  { weight: 1, arbitrary: force },
+]
+const length = { maxLength: 150, size: 'max' } as const
+const actions: fc.Arbitrary<readonly Action[]> = fc.array(fc.oneof(...weighed), length)
+const changing: fc.Arbitrary<readonly Action[]> = fc.array(
+  fc.oneof(...weighed, { weight: 2, arbitrary: update }),
+  length,
 )
 
 interface NaivePass {
@@ -95,10 +107,28 @@ class NaiveCircuit {
   private probes: NaivePass[] = []
   private successes = 0
   private failures = 0
-  private readonly options: CircuitSettings
+  /** When the buckets of the window are counted from. */
+  private origin = 0
+  private options: CircuitSettings
 
   constructor(options: CircuitSettings) {
     this.options = options
+  }
+
+  /** Results keep the start of their bucket, or are put into the one before it where that would make them newer. */
+  update(options: CircuitOptions, now: number): void {
+    this.passTime(now)
+    const before = this.bucketMs
+    const kept = this.kept(now)
+    const epoch = this.epoch(now)
+    const { buckets } = this.options
+    this.options = { ...this.options, ...options }
+    if (this.bucketMs === before && this.options.buckets === buckets) return
+    this.origin += epoch * before
+    const oldest = -this.options.buckets
+    this.results = kept
+      .map(result => ({ ...result, epoch: -Math.ceil((epoch - result.epoch) * (before / this.bucketMs)) }))
+      .filter(result => result.epoch > oldest)
   }
 
   call(now: number, deadline: number): NaivePass | undefined {
@@ -225,7 +255,11 @@ class NaiveCircuit {
   }
 
   private epoch(now: number): number {
-    return Math.floor(now / (this.options.windowMs / this.options.buckets))
+    return Math.floor((now - this.origin) / this.bucketMs)
+  }
+
+  private get bucketMs(): number {
+    return this.options.windowMs / this.options.buckets
   }
 }
 
@@ -269,6 +303,9 @@ function play(
       const pass = passes[passes.length - 1 - (action.which % Math.max(1, passes.length))]
       pass?.real.settle(action.verdict, now)
       if (pass !== undefined) naive.settle(pass.naive, action.verdict, now)
+    } else if (action.do === 'update') {
+      real.update(action.settings)
+      naive.update(action.settings, now)
     } else {
       real[action.to]()
       naive.force(action.to, now)
@@ -286,6 +323,20 @@ test('does what a naive circuit does, whatever comes', () => {
         expect(countsOf(real)).toEqual(naive.counts(now))
         expect(real.state).toBe(naive.state)
       })
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('does so too while its settings and the shape of its window are changed', () => {
+  fc.assert(
+    fc.property(options, changing, (options, actions) => {
+      // Looking at the counts writes them down: here nobody does so before the end.
+      const { clock, real, naive } = play(options, actions, (real, naive) => {
+        expect(real.state).toBe(naive.state)
+      })
+      naive.passTime(clock.now())
+      expect(countsOf(real)).toEqual(naive.counts(clock.now()))
     }),
     { numRuns: 300 },
   )
@@ -397,7 +448,7 @@ test('calls and controls from within the event leave it in order', () => {
           if (!isRejection(pass)) passes.push(pass)
         } else if (action.do === 'settle') {
           passes[passes.length - 1 - action.which]?.settle(action.verdict, clock.now())
-        } else {
+        } else if (action.do === 'force') {
           hand = ({ forceOpen: 'forced-open', forceClosed: 'forced-closed', disable: 'disabled' } as const)[
             action.to as 'forceOpen'
           ]
@@ -447,7 +498,7 @@ test('restored from its snapshot, at another time, it goes on as the original do
             if (!isRejection(pass)) passes.push(pass)
           } else if (action.do === 'settle') {
             passes[passes.length - 1 - action.which]?.settle(action.verdict, clock.now())
-          } else circuit[action.to]()
+          } else if (action.do === 'force') circuit[action.to]()
         }
         expect(countsOf(copy)).toEqual(countsOf(real))
       }

@@ -49,12 +49,18 @@ const action = fc.oneof(
     }),
   },
 )
+const change = fc.record({
+  do: fc.constant('update' as const),
+  settings: fc.oneof(options, fc.record({ k: fc.constantFrom(1, 2), rejectWeight: fc.constantFrom(0, 1) })),
+})
 type Action = typeof action extends fc.Arbitrary<infer T> ? T : never
 const actions = fc.array(action, { maxLength: 200, size: 'max' })
 
 type Settings = typeof options extends fc.Arbitrary<infer T> ? T : never
 
 interface NaiveCall {
+  /** Which shape of the window it was let through under. */
+  readonly era: object
   readonly rank: number
   readonly epoch: number
   settled: boolean
@@ -62,13 +68,24 @@ interface NaiveCall {
 
 /** The formulas of the throttle over lists of everything that ever happened. */
 class NaiveThrottle {
-  private readonly calls: NaiveCall[] = []
-  private readonly events: { rank: number; epoch: number; kind: 'accepted' | 'failed' | 'rejected' }[] = []
-  private readonly lastPassAt = criticalities.map(() => -Infinity)
-  private readonly settings: Settings
+  private era: object = {}
+  private calls: NaiveCall[] = []
+  private events: { rank: number; epoch: number; kind: 'accepted' | 'failed' | 'rejected' }[] = []
+  private lastPassAt = criticalities.map(() => -Infinity)
+  private settings: Settings
 
   constructor(settings: Settings) {
     this.settings = settings
+  }
+
+  update(change: Partial<Settings>): void {
+    const before = this.shape()
+    this.settings = { ...this.settings, ...change }
+    if (this.shape() === before) return
+    this.era = {}
+    this.calls = []
+    this.events = []
+    this.lastPassAt = criticalities.map(() => -Infinity)
   }
 
   call(now: number, rank: number, dice: number): NaiveCall | undefined {
@@ -80,7 +97,7 @@ class NaiveThrottle {
       return undefined
     }
     this.lastPassAt[rank] = now
-    const call = { rank, epoch, settled: false }
+    const call = { era: this.era, rank, epoch, settled: false }
     this.calls.push(call)
     return call
   }
@@ -88,7 +105,7 @@ class NaiveThrottle {
   settle(call: NaiveCall, verdict: Verdict, now: number): void {
     if (call.settled) return
     call.settled = true
-    if (verdict === 'neutral') return
+    if (verdict === 'neutral' || call.era !== this.era) return
     const kind = verdict === 'success' ? 'accepted' : 'failed'
     this.events.push({ rank: call.rank, epoch: this.epoch(now), kind })
   }
@@ -123,6 +140,11 @@ class NaiveThrottle {
     ).length
   }
 
+  private shape(): string {
+    const { windowMs, buckets, reactMs, unansweredMs } = this.settings
+    return [windowMs, buckets, this.bucketsOf(reactMs), this.bucketsOf(unansweredMs)].join()
+  }
+
   private bucketsOf(ms: number): number {
     const { windowMs, buckets } = this.settings
     return Math.min(buckets, Math.max(1, Math.round(ms / (windowMs / buckets))))
@@ -134,8 +156,14 @@ class NaiveThrottle {
 }
 
 test('decides what lists of everything that ever happened decide, with the same dice', () => {
+  // A hand on the settings now and then, the shape of the window among them.
+  const changing = fc.array(fc.oneof({ weight: 18, arbitrary: action }, { weight: 1, arbitrary: change }), {
+    maxLength: 200,
+    size: 'max',
+  })
   fc.assert(
-    fc.property(options, actions, (settings, actions) => {
+    fc.property(options, changing, (first, actions) => {
+      let settings = first
       let dice = 0
       const clock = manualClock()
       const real = throttle({ ...settings, clock, random: () => dice })
@@ -145,6 +173,12 @@ test('decides what lists of everything that ever happened decide, with the same 
         const now = clock.now()
         if (action.do === 'wait') {
           clock.jump(action.ms)
+          continue
+        }
+        if (action.do === 'update') {
+          real.update(action.settings)
+          naive.update(action.settings)
+          settings = { ...settings, ...action.settings }
           continue
         }
         if (action.do === 'settle') {

@@ -14,6 +14,8 @@ const step = fc.record({
 })
 const steps = fc.array(step, { maxLength: 80, size: 'max' })
 
+type Shape = typeof shape extends fc.Arbitrary<infer T> ? T : never
+
 interface Credit {
   readonly epoch: number
   amount: number
@@ -23,15 +25,20 @@ interface Credit {
 class NaiveBudget {
   private credits: Credit[] = []
   private reserve: number
-  private readonly cap: number
   private at: number
-  private readonly shape: { ratio: number; minPerSecond: number; ttlMs: number }
+  private shape: Shape
 
-  constructor(shape: { ratio: number; minPerSecond: number; ttlMs: number }, now: number) {
+  constructor(shape: Shape, now: number) {
     this.shape = shape
-    this.cap = (shape.minPerSecond * shape.ttlMs) / 1_000
     this.reserve = this.cap
     this.at = now
+  }
+
+  /** Whoever withdraws next is the first to ask for the reserve, and finds it refilled by the new rate. */
+  update(shape: Shape): void {
+    if (shape.ttlMs !== this.shape.ttlMs) this.credits = []
+    this.shape = shape
+    this.reserve = Math.min(this.reserve, this.cap)
   }
 
   deposit(now: number, calls: number): void {
@@ -61,6 +68,10 @@ class NaiveBudget {
     this.credits = this.credits.filter(credit => credit.epoch > this.epoch(now) - 10)
   }
 
+  private get cap(): number {
+    return (this.shape.minPerSecond * this.shape.ttlMs) / 1_000
+  }
+
   private epoch(now: number): number {
     return Math.floor((now * 10) / this.shape.ttlMs)
   }
@@ -78,6 +89,30 @@ test('allows what a list of credits, spent from the oldest, allows', () => {
         naive.deposit(now, calls)
         for (let i = 0; i < retries; i++) expect(real.withdraw(now)).toBe(naive.withdraw(now))
         if (retries > 0) expect(real.snapshot().balance).toBeCloseTo(naive.balance(now), 5)
+      }
+    }),
+  )
+})
+
+test('settings that change between calls change what later calls leave, and nothing else', () => {
+  const change = fc.oneof({ weight: 3, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: shape })
+  const changing = fc.array(fc.record({ step, change }), { maxLength: 80, size: 'max' })
+  fc.assert(
+    fc.property(shape, changing, (shape, steps) => {
+      const real = retryBudget(shape)
+      const naive = new NaiveBudget(shape, 0)
+      let now = 0
+      for (const { step, change } of steps) {
+        now += step.wait
+        real.deposit(now, step.calls)
+        naive.deposit(now, step.calls)
+        // Somebody looks now and then: that must change nothing.
+        if (step.wait % 2 === 1) real.snapshot()
+        for (let i = 0; i < step.retries; i++) expect(real.withdraw(now)).toBe(naive.withdraw(now))
+        if (step.retries > 0) expect(real.snapshot().balance).toBeCloseTo(naive.balance(now), 5)
+        if (change === undefined) continue
+        real.update(change)
+        naive.update(change)
       }
     }),
   )

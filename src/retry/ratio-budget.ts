@@ -104,7 +104,10 @@ export class RatioBudget implements RetryBudget<RatioBudgetOptions, RatioBudgetS
     return true
   }
 
-  /** Takes effect at once; what calls have left already stays. */
+  /**
+   * Takes effect at once; what calls have left already stays, except that another `ttlMs` forgets it. The reserve
+   * is refilled by the new rate from the last withdrawal on.
+   */
   update(options: Partial<RatioBudgetOptions>): void {
     knownOptions('retryBudget.update', options, ['ratio', 'minPerSecond', 'ttlMs'])
     const credit = options.ratio === undefined ? this.credit : creditOf(options.ratio)
