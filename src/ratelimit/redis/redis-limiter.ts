@@ -13,6 +13,7 @@ import { leaseScript } from './lease-script.ts'
 import { LeasedLimiter } from './leased.ts'
 import { compileLimits } from './limits.ts'
 import { Link } from './link.ts'
+import { serverOf } from './server-of.ts'
 import type {
   ExactOptions,
   FairOptions,
@@ -122,7 +123,7 @@ export function buildLimiter(options: RedisLimiterOptions, time?: string): Redis
         ? fair(exact, options as FairOptions, maxKeys, time)
         : exact
   noteBuilt(limiter.kind, name)
-  claimStorePrefix(limiter, { store: client, prefix: exact.terms.names.prefix, name })
+  claimStorePrefix(limiter, { store: serverOf(client), prefix: exact.terms.names.prefix, name })
   warnOfflineQueue(name, client)
   return register(limiter)
 }
