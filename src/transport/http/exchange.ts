@@ -65,8 +65,6 @@ export class Exchange implements Watcher, Task {
   private failure: unknown
   private over: boolean
   private settled: boolean
-  /** Whether the end of its response is learnt without listening to it. */
-  announced: boolean
   nextWatcher: Watcher | undefined
   previousWatcher: Watcher | undefined
 
@@ -95,21 +93,22 @@ export class Exchange implements Watcher, Task {
     this.failure = undefined
     this.over = false
     this.settled = false
-    this.announced = true
     this.nextWatcher = undefined
     this.previousWatcher = undefined
     this.requests = requests
     requests.set(request, this)
   }
 
-  /** Learns the end of the response from the response itself. */
+  /** Learns the end of the response from the response itself, for all that goes on for the request. */
   listen(): void {
-    this.announced = false
+    const { requests } = this
+    const request = this.request!
     const response = this.response!
+    // In HTTP/2 it says that it is finished also when the client has given up.
+    const finished = (): void => requests.get(request)?.responseSent(response.writableEnded)
     // One that was sent while the request still waited to get here does not say so again.
-    if (response.writableFinished) process.nextTick(() => this.end(true))
-    // In HTTP/2 it says so too when the client has given up.
-    else response.on('finish', () => this.end(response.writableEnded))
+    if (response.writableFinished) process.nextTick(finished)
+    else response.on('finish', finished)
   }
 
   /** The context of the innermost part of the chain that has been reached. */
@@ -228,10 +227,10 @@ export class Exchange implements Watcher, Task {
     this.outer?.connectionClosed()
   }
 
-  /** @internal The response has been handed to the network. */
-  responseSent(): void {
-    this.end(true)
-    this.outer?.responseSent()
+  /** @internal The response is finished: handed to the network, if it was `ended`. */
+  responseSent(ended: boolean = true): void {
+    this.end(ended)
+    this.outer?.responseSent(ended)
   }
 
   private end(sent: boolean): void {

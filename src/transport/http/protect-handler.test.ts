@@ -5,7 +5,7 @@ import express from 'express'
 import { afterEach, describe, expect, it } from 'vitest'
 import { RawConnection, type Running, running } from '../../../test/support/http.ts'
 import { describeProtection, noting, until } from '../../../test/support/protection.ts'
-import { chain } from '../../core/chain.ts'
+import { chain, gate } from '../../core/chain.ts'
 import { deadline } from '../../timeout/index.ts'
 import { errors } from '../express/index.ts'
 import { contextOf, protectHandler, protectServer } from './index.ts'
@@ -168,6 +168,17 @@ describe('protectHandler on HTTP/2, where all streams have one socket', () => {
     third.stream.close(constants.NGHTTP2_CANCEL)
     await until(() => outcomes.length > 2)
     expect(outcomes).toEqual(['success', 'success', 'cancelled'])
+  })
+
+  it('tells the gates of an inner chain before those of an outer one', async () => {
+    const told: string[] = []
+    const telling = (name: string) =>
+      gate({ kind: 'observe', name, admit: () => undefined, settle: () => void told.push(name) })
+    const inner = protectHandler(telling('inner'), (_request, response) => response.end('ok'))
+    await open(protectHandler(telling('outer'), inner))
+    expect(await ask('/').body).toBe('ok')
+    await until(() => told.length === 2)
+    expect(told).toEqual(['inner', 'outer'])
   })
 
   it('answers at the deadline', async () => {

@@ -55,7 +55,7 @@ export function guardWith<Req extends IncomingMessage>(
     }
     const context = openInbound(name => headers[name] as string | undefined, options, caller, outer?.context)
     const exchange = new Exchange(request, response, framework, context, requests, outer)
-    if (line === undefined && outer?.announced !== true) exchange.listen()
+    if (line === undefined && outer === undefined) exchange.listen()
     if (runner === undefined) exchange.pass(call)
     else exchange.perform(runner)
   }
