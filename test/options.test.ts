@@ -1,5 +1,5 @@
 /** Every factory checks its options when it is called, and says by name what it wanted and what it got. */
-import { chain, createContext } from 'spillway'
+import { chain, createContext, type Mechanism } from 'spillway'
 import { breaker, circuit, keyed, throttle } from 'spillway/breaker'
 import { assemble, fallback, memoryStore, singleflight, stale, switches } from 'spillway/degrade'
 import { redisStore, redisSwitches } from 'spillway/degrade/redis'
@@ -18,6 +18,7 @@ import { attemptDeadline, deadline, quotas } from 'spillway/timeout'
 import { describe, expect, it } from 'vitest'
 
 const key = () => 'key'
+const clock = manualClock()
 const client = { evalsha: async () => [], eval: async () => [] }
 const limiter = ratelimit.tokenBucket({ ratePerSecond: 1, burst: 1 })
 const module = new URL('data:text/javascript,export default () => 1')
@@ -42,8 +43,8 @@ const factories: Readonly<Record<string, readonly [make: (options: any) => unkno
   concurrency: [ratelimit.concurrency, { limit: 5 }],
   rateLimit: [options => ratelimit.rateLimit(limiter, options), {}],
   throttle: [throttle, { k: 2, windowMs: 10_000, minRequests: 5 }],
-  circuit: [circuit, { failureRatio: 0.5, minimum: 5, windowMs: 5_000, openMs: 500 }],
-  keyed: [options => keyed(() => circuit(), options), { max: 5, idleMs: 500 }],
+  circuit: [circuit, { failureRatio: 0.5, minimum: 5, windowMs: 5_000, openMs: 500, clock }],
+  keyed: [options => keyed(() => circuit({ clock }), options), { max: 5, idleMs: 500 }],
   breaker: [options => breaker(circuit(), options), {}],
   bulkhead: [bulkhead, { limit: 5, queue: 5, maxWaitMs: 5 }],
   lanes: [lanes, { lanes: { a: { limit: 1 } }, classify: () => 'a' }],
@@ -88,6 +89,17 @@ const factories: Readonly<Record<string, readonly [make: (options: any) => unkno
 /** Made for each call, so what they do not know costs nothing to find. */
 const takesAnything = new Set(['createContext', 'manualClock'])
 
+/** The options that there are, as the error says that is thrown for one that there is not. */
+function optionsOf(act: () => unknown): readonly string[] {
+  try {
+    act()
+  } catch (error) {
+    const [, list = ''] = String(error).split('; it has ')
+    return [...list.matchAll(/`(\w+)`/g)].map(([, option]) => option!)
+  }
+  return []
+}
+
 const bad = [Number.NaN, '5', {}, [5], true, () => 5]
 
 describe.each(Object.entries(factories).map(([name, [make, good]]) => ({ name, make, good })))(
@@ -101,6 +113,22 @@ describe.each(Object.entries(factories).map(([name, [make, good]]) => ({ name, m
       expect(() => make({ ...good, nonsense: 1 })).toThrow(/ has no option `nonsense`; it has `\w+`/)
       expect(() => make(5)).toThrow(/^Expected /)
     })
+
+    it.each(takesAnything.has(name) ? [] : ['takes an option that is undefined for one that was left out'])(
+      '%s',
+      () => {
+        for (const option of optionsOf(() => make({ ...good, nonsense: 1 }))) {
+          if (!(option in good)) expect(() => make({ ...good, [option]: undefined })).not.toThrow()
+        }
+        const { update, snapshot } = make(good) as Partial<Mechanism>
+        if (update === undefined || snapshot === undefined) return
+        const made = make(good) as Mechanism
+        const changeable = optionsOf(() => made.update({ nonsense: 1 }))
+        const before = made.snapshot()
+        made.update(Object.fromEntries(changeable.map(option => [option, undefined])))
+        expect(made.snapshot()).toEqual(before)
+      },
+    )
 
     const numbers = Object.keys(good).filter(option => typeof good[option] === 'number')
     it.each(numbers)('says what it expected `%s` to be, and what it got', option => {

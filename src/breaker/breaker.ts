@@ -31,7 +31,10 @@ export interface Breaker<Options = any, Snapshot extends object = object>
   admit(now: number, call?: CallFacts): Pass | Rejection
   /** Whether a call would be let in. Changes nothing: for load balancers, which look before they choose. */
   canAdmit(now: number, call?: CallFacts): boolean
-  /** Whether it keeps calls away at this moment, so that to forget it would let them through. */
+  /**
+   * Whether it must not be forgotten at this moment: it keeps calls away, which would then come through, or somebody
+   * has taken it in hand.
+   */
   holding(now: number): boolean
 }
 

@@ -107,7 +107,7 @@ export class Circuit implements Breaker<CircuitOptions, CircuitSnapshot> {
 
   holding(now: number): boolean {
     this.advance(now)
-    return this.phase === 'open' || this.phase === 'forced-open'
+    return this.phase !== 'closed' && this.phase !== 'half-open'
   }
 
   /** Refuses every call until `auto()`. */

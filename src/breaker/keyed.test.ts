@@ -50,6 +50,25 @@ test('a stream of new keys does not reset a circuit that is open', () => {
   expect(registry.peek('dead')).toBeUndefined()
 })
 
+test('a key that somebody has set by hand is not forgotten, and the setting with it', () => {
+  for (const control of ['forceOpen', 'forceClosed', 'disable'] as const) {
+    const clock = manualClock()
+    const endpoints = keyed(() => circuit({ clock }), { max: 3, idleMs: 1_000 })
+    endpoints.get('held', clock.now())[control]()
+    const { state } = endpoints.get('held', clock.now())
+    for (let i = 0; i < 20; i++) {
+      clock.jump(2_000)
+      endpoints.get(`other ${i}`, clock.now())
+    }
+    expect(endpoints.get('held', clock.now()).state).toBe(state)
+    expect(endpoints.size).toBeLessThanOrEqual(3)
+    // As soon as it is let go of, it is a key like any other.
+    endpoints.get('held', clock.now()).reset()
+    for (let i = 0; i < 20; i++) endpoints.get(`yet another ${i}`, clock.now())
+    expect(endpoints.peek('held')).toBeUndefined()
+  }
+})
+
 test('where every key keeps calls away, new keys share one mechanism and the bound holds', () => {
   const { clock, registry, open } = made({ max: 2 })
   open('x')

@@ -17,7 +17,7 @@ export const settingsChanged: Event<SettingsChange> = createEvent('settings')
  * good and taken over:
  *
  *   update(options: Partial<BucketOptions>): void {
- *     this.settings = check({ ...this.settings, ...options })
+ *     this.settings = check(overlay(this.settings, options))
  *     announceSettings(this, options)
  *   }
  */

@@ -99,6 +99,20 @@ describe('assemble', () => {
     expect(clock.armed).toBe(0)
   })
 
+  it('calls no module when nothing is left of its time but the reserve', async () => {
+    const clock = manualClock()
+    let called = 0
+    const module = async () => ++called
+    const page = assemble({ optional: { bare: module, timed: { handler: module, timeoutMs: 50 } } })
+    const answer = page('page', createContext({ clock, timeoutMs: 20 }))
+    await clock.flush()
+    expect(await answer).toMatchObject({ data: {}, missing: ['bare', 'timed'] })
+    expect(called).toBe(0)
+    const needed = assemble({ required: { bare: module } })('page', createContext({ clock, timeoutMs: 20 }))
+    await expect(needed).rejects.toMatchObject({ reason: 'deadline-exceeded' })
+    expect(called).toBe(0)
+  })
+
   it('gives each module its own time, and its fallback time after that', async () => {
     const clock = manualClock()
     const store = memoryStore()

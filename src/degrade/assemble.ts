@@ -24,6 +24,7 @@ import { knownOptions, nameOption, numberOption } from '../core/options.ts'
 import { announceSettings } from '../core/settings.ts'
 import { endedAlready } from '../internal/ended.ts'
 import { operated } from '../internal/operated.ts'
+import { overlay } from '../internal/overlay.ts'
 import { attempt, settleWithin } from '../internal/settle-within.ts'
 import { degraded } from './events.ts'
 import { type Module, moduleHandler } from './module.ts'
@@ -180,7 +181,7 @@ class Page implements Mechanism<Limits, AssembleSnapshot> {
 
   update(changes: Partial<Limits>): void {
     knownOptions('assemble', changes, ['reserveMs', 'fallbackMs'])
-    const { reserveMs, fallbackMs } = { ...this.limits, ...changes }
+    const { reserveMs, fallbackMs } = overlay(this.limits, changes)
     this.limits = checkLimits(reserveMs, fallbackMs)
     announceSettings(this, changes)
   }

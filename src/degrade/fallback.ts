@@ -18,6 +18,7 @@ import { isRejection, Rejection } from '../core/rejection.ts'
 import { announceSettings } from '../core/settings.ts'
 import { endedAlready } from '../internal/ended.ts'
 import { type Operated, operated } from '../internal/operated.ts'
+import { overlay } from '../internal/overlay.ts'
 import { attempt, settleWithin } from '../internal/settle-within.ts'
 import type { CopyStore } from './copy-store.ts'
 import { degraded } from './events.ts'
@@ -166,7 +167,7 @@ class StandIns<Req, Res> implements Mechanism<Limits, FallbackSnapshot> {
 
   update(changes: Partial<Limits>): void {
     knownOptions('fallback', changes, limits)
-    this.limits = checkLimits({ ...this.limits, ...changes })
+    this.limits = checkLimits(overlay(this.limits, changes))
     announceSettings(this, changes)
   }
 

@@ -23,10 +23,10 @@ const MIN_USEFUL_MS = 1
 /** The handler of a module within its time, and what stands in for it outside of that. */
 export function moduleHandler(
   name: string,
-  module: Handler<any, any> | Module,
+  given: Handler<any, any> | Module,
   fallbackMs: () => number,
 ): Handler<any, any> {
-  if (typeof module === 'function') return module
+  const module = typeof given === 'function' ? { handler: given } : given
   knownOptions(`The module ${name}`, module, ['handler', 'timeoutMs', 'fallback', 'off'])
   const handler = functionOption(`${name}.handler`, module.handler)
   const quota = gate(new QuotaGate(name, module, fallbackMs))

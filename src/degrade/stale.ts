@@ -18,6 +18,7 @@ import { functionOption, knownOptions, nameOption, numberOption } from '../core/
 import { announceSettings } from '../core/settings.ts'
 import { errorFrom, factsOf } from '../internal/error-facts.ts'
 import { type Operated, operated } from '../internal/operated.ts'
+import { overlay } from '../internal/overlay.ts'
 import { attempt } from '../internal/settle-within.ts'
 import type { Copy, CopyStore, Kept } from './copy-store.ts'
 import { degraded } from './events.ts'
@@ -183,7 +184,7 @@ class StaleCache<Req, Res> implements Mechanism<Ages, StaleSnapshot> {
 
   update(changes: Partial<Ages>): void {
     knownOptions('stale', changes, ages)
-    this.ages = checkAges({ ...this.ages, ...changes })
+    this.ages = checkAges(overlay(this.ages, changes))
     announceSettings(this, changes)
   }
 

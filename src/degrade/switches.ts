@@ -5,6 +5,7 @@ import { createEvent, type Event } from '../core/event.ts'
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { choiceOption, functionOption, knownOptions, nameOption, numberOption } from '../core/options.ts'
 import { announceSettings } from '../core/settings.ts'
+import { overlay } from '../internal/overlay.ts'
 import {
   type AutomaticSwitch,
   type CellOptions,
@@ -144,7 +145,13 @@ class SwitchBoard<Name extends string> implements Switches<Name> {
     const changed = Object.entries<Partial<SwitchOptions> | undefined>(changes).map(
       ([name, options = {}]) => {
         const cell = this.cell(name as Name)
-        return { cell, options: checkCell(name, { ...cell.options, ...options }) }
+        knownOptions(`The switch ${name}`, options, cellOptions)
+        // The one option that `undefined` is a value of: no load works the switch any more.
+        const { automatic } = 'automatic' in options ? options : cell.options
+        return {
+          cell,
+          options: checkCell(name, { ...overlay<SwitchOptions>(cell.options, options), automatic }),
+        }
       },
     )
     const now = this.clock.now()
@@ -176,8 +183,10 @@ class SwitchBoard<Name extends string> implements Switches<Name> {
   }
 }
 
+const cellOptions = ['levels', 'default', 'automatic', 'rampMs']
+
 function checkCell(name: string, options: SwitchOptions): CellOptions {
-  knownOptions(`The switch ${name}`, options, ['levels', 'default', 'automatic', 'rampMs'])
+  knownOptions(`The switch ${name}`, options, cellOptions)
   const levels = numberOption(`${name}.levels`, options.levels ?? 1, { min: 1, integer: true })
   return {
     levels,

@@ -22,6 +22,7 @@
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { knownOptions, nameOption, numberOption } from '../core/options.ts'
 import { announceSettings } from '../core/settings.ts'
+import { overlay } from '../internal/overlay.ts'
 
 export interface HotKeysOptions {
   /** The share of all calls, 0 to 1, from which a key is hot. @default 0.1 */
@@ -114,7 +115,7 @@ class SpaceSaving implements HotKeys {
     this.errors = new Float64Array(this.capacity)
     this.heap = new Int32Array(this.capacity)
     this.standing = new Int32Array(this.capacity)
-    this.set({ hotShare: 0.1, minPerSecond: 10, halfLifeMs: 10_000, ...options })
+    this.set(overlay({ hotShare: 0.1, minPerSecond: 10, halfLifeMs: 10_000 }, options))
   }
 
   touch(key: string, now: number): boolean {
@@ -156,7 +157,7 @@ class SpaceSaving implements HotKeys {
 
   update(options: Partial<Omit<HotKeysOptions, 'name' | 'capacity'>>): void {
     knownOptions('hotKeys', options, changeable)
-    this.set({ ...this.settings(), ...options })
+    this.set(overlay(this.settings(), options))
     announceSettings(this, options)
   }
 

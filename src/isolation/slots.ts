@@ -16,10 +16,12 @@
 import type { Criticality } from '../core/criticality.ts'
 import { criticalities } from '../core/criticality.ts'
 import type { Mechanism } from '../core/mechanism.ts'
+import { knownOptions } from '../core/options.ts'
 import { deadlineExceeded, Rejection } from '../core/rejection.ts'
 import { announceSettings } from '../core/settings.ts'
 import { type InLine, Line } from '../internal/line.ts'
-import { checkPlaces, type PlacesOptions } from './places.ts'
+import { overlay } from '../internal/overlay.ts'
+import { checkPlaces, type PlacesOptions, placesOptions } from './places.ts'
 
 /** What `snapshot()` says of a set of places. */
 export interface SlotsSnapshot extends Required<PlacesOptions> {
@@ -153,7 +155,8 @@ export class Slots implements Mechanism<PlacesOptions, SlotsSnapshot> {
 
   /** What the settings would be after `changes`; throws if they cannot be. */
   changed(changes: Partial<PlacesOptions>, path = ''): Required<PlacesOptions> {
-    const settings = checkPlaces(this.name, { ...this.settings, ...changes }, path)
+    knownOptions(this.name, changes, placesOptions)
+    const settings = checkPlaces(this.name, overlay(this.settings, changes), path)
     if (settings.queue === 0 || this.queues) return settings
     throw new TypeError(
       `Expected \`${path}queue\` to stay 0: ${this.name} was made without a queue, as a gate that cannot wait`,

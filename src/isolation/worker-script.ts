@@ -24,7 +24,7 @@ async function run({ request, values }) {
   const handler = await loaded
   let report
   try {
-    report = { value: await handler(request, { ...values, signal: controller.signal }) }
+    report = { report: 'value', value: await handler(request, { ...values, signal: controller.signal }) }
   } catch (error) {
     report = failed(error)
   }
@@ -38,16 +38,16 @@ async function run({ request, values }) {
 function failed(error) {
   if (!(error instanceof Error)) {
     try {
-      return { thrown: structuredClone(error) }
+      return { report: 'thrown', thrown: structuredClone(error) }
     } catch {
-      return { thrown: String(error) }
+      return { report: 'thrown', thrown: String(error) }
     }
   }
   const facts = { name: String(error.name), message: String(error.message), stack: String(error.stack) }
   for (const key of ['code', 'status', 'statusCode']) {
     if (typeof error[key] === 'string' || typeof error[key] === 'number') facts[key] = error[key]
   }
-  return { error: facts }
+  return { report: 'error', error: facts }
 }
 parentPort.on('message', message => {
   if (message.order === 'abort') controller?.abort()

@@ -17,11 +17,11 @@ export interface CallValues {
   readonly caller: string | undefined
 }
 
-/** What a worker thread answers, once for each call. */
+/** What a worker thread answers, once for each call. What else the code in it may post is none. */
 export type Report =
-  | { readonly value: unknown }
-  | { readonly error: ErrorFacts }
-  | { readonly thrown: unknown }
+  | { readonly report: 'value'; readonly value: unknown }
+  | { readonly report: 'error'; readonly error: ErrorFacts }
+  | { readonly report: 'thrown'; readonly thrown: unknown }
 
 /** One thread, which does one call at a time. It keeps the process alive only while it works. */
 export class WorkerThread {
@@ -49,7 +49,7 @@ export class WorkerThread {
       return new Worker(workerScript, { eval: true, workerData: data, ...options })
     })
     this.worker.unref()
-    this.worker.on('message', (report: Report) => this.report(report))
+    this.worker.on('message', (message: unknown) => this.report(message as Partial<Report> | null))
     this.worker.on('error', error => {
       this.failure = error
     })
@@ -77,13 +77,15 @@ export class WorkerThread {
     await this.worker.terminate()
   }
 
-  private report(report: Report): void {
+  private report(message: Partial<Report> | null): void {
     const { call } = this
-    if (call === undefined) return
+    const report = message?.report
+    if (call === undefined || (report !== 'value' && report !== 'error' && report !== 'thrown')) return
     this.call = undefined
     this.worker.unref()
-    if ('value' in report) call.resolve(report.value)
-    else call.reject('error' in report ? errorFrom(report.error) : report.thrown)
+    const said = message as Report
+    if (said.report === 'value') call.resolve(said.value)
+    else call.reject(said.report === 'error' ? errorFrom(said.error) : said.thrown)
   }
 
   private exited(code: number): void {

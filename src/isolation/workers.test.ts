@@ -91,6 +91,13 @@ describe('workers', () => {
     })
   }
 
+  it('take nothing that other code in the thread posts for an answer, and do not fall over it', async () => {
+    const chatty = pool<undefined, string>('chatty')
+    expect(await chatty.run(undefined)).toBe('right')
+    expect(await chatty.run(undefined)).toBe('right')
+    expect(chatty.snapshot()).toMatchObject({ threads: 1, crashed: 0, active: 0 })
+  })
+
   it('say what is wrong when the module or its handler cannot be had', async () => {
     const nothing = pool('nothing')
     expect(((await settled(nothing.run())) as Error).cause).toMatchObject({ name: 'TypeError' })

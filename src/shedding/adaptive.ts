@@ -23,8 +23,10 @@
  * Why not by delay alone, as in CoDel? An 80 ms pause at 70 % load leaves a queue that takes 270 ms to go away, and
  * so does an overload of a third of a second. Only the rates tell the one from the other.
  */
+
 import { register } from '../core/mechanism.ts'
 import { knownOptions, nameOption } from '../core/options.ts'
+import { overlay } from '../internal/overlay.ts'
 import {
   type AdaptiveOptions,
   type AdaptiveSettings,
@@ -86,7 +88,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     this.name = nameOption('name', options.name ?? 'adaptive')
     this.mode = modeOption(options.mode ?? 'enforce')
     this.host = undefined
-    this.settings = checkAdaptive({ ...adaptiveDefaults, ...options })
+    this.settings = checkAdaptive(overlay(adaptiveDefaults, options))
     this.tally = new Tally()
     this.routes = new RouteBook()
     this.knee = new Knee(this.routes, this.settings.minLimit, () => this.host?.idleMs() ?? Number.NaN)
@@ -230,7 +232,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
   update(options: Partial<AdaptiveOptions>): void {
     knownOptions('adaptive', options, adaptiveKnown)
     const mode = modeOption(options.mode ?? this.mode)
-    const settings = checkAdaptive({ ...this.settings, ...options })
+    const settings = checkAdaptive(overlay(this.settings, options))
     this.mode = mode
     this.settings = settings
     this.queue.setFloor(settings.floorRatio)

@@ -4,8 +4,10 @@
  *   L ← ⌊L·b⌋     a call was dropped, or took longer than the timeout
  *   L ← L + 1     at least half of L was in flight when the call began
  */
+
 import { register } from '../core/mechanism.ts'
 import { numberOption } from '../core/options.ts'
+import { overlay } from '../internal/overlay.ts'
 import { checkRange, clamp, type LimitRange } from './limit-range.ts'
 import { type Law, Limiter, type LimiterSnapshot } from './limiter.ts'
 import type { Result, Shedder, ShedderOptions } from './shedder.ts'
@@ -58,7 +60,7 @@ class AimdLaw implements Law<AimdOptions, Settings> {
   private settings: Settings
 
   constructor(options: AimdOptions) {
-    this.settings = check({ ...defaults, ...options })
+    this.settings = check(overlay(defaults, options))
     this.limit = this.settings.initialLimit
   }
 
@@ -70,7 +72,7 @@ class AimdLaw implements Law<AimdOptions, Settings> {
   }
 
   update(options: Partial<AimdOptions>): void {
-    this.settings = check({ ...this.settings, ...options })
+    this.settings = check(overlay(this.settings, options))
     this.limit = clamp(this.limit, this.settings.minLimit, this.settings.maxLimit)
   }
 

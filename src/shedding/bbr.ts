@@ -19,8 +19,10 @@
  *   It counts errors as answers, and an error that comes at once is a very short time; here only successes count.
  *   Before the first bucket is full it lets one call in at a time; here it refuses nobody yet.
  */
+
 import { register } from '../core/mechanism.ts'
 import { functionOption, numberOption } from '../core/options.ts'
+import { overlay } from '../internal/overlay.ts'
 import { cpuUse, loopUse } from '../internal/process-use.ts'
 import { type Law, Limiter, type LimiterSnapshot } from './limiter.ts'
 import { PassWindow } from './pass-window.ts'
@@ -100,7 +102,7 @@ class BbrLaw implements Law<BbrOptions, State> {
   private loopNow: number
 
   constructor(options: BbrOptions) {
-    this.settings = check({ ...defaults, ...options })
+    this.settings = check(overlay(defaults, options))
     this.window = new PassWindow(this.settings.windowMs, this.settings.buckets)
     this.cpu = options.cpu === undefined ? reader(cpuUse()) : functionOption('cpu', options.cpu)
     this.loop = options.loop === undefined ? reader(loopUse()) : functionOption('loop', options.loop)
@@ -139,7 +141,7 @@ class BbrLaw implements Law<BbrOptions, State> {
     if (cpu !== undefined || loop !== undefined) {
       throw new TypeError('Expected `cpu` and `loop` to be given at construction: they cannot be changed')
     }
-    const settings = check({ ...this.settings, ...options })
+    const settings = check(overlay(this.settings, options))
     if (settings.windowMs !== this.settings.windowMs || settings.buckets !== this.settings.buckets) {
       this.window = new PassWindow(settings.windowMs, settings.buckets)
     }

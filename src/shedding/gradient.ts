@@ -13,8 +13,10 @@
  * g = 1, or it creeps up for ever under a mild overload. And the limit may fall to 4, because on one thread 20
  * calls in flight are already a long queue.
  */
+
 import { register } from '../core/mechanism.ts'
 import { numberOption } from '../core/options.ts'
+import { overlay } from '../internal/overlay.ts'
 import { checkRange, clamp, type LimitRange } from './limit-range.ts'
 import { type Law, Limiter, type LimiterSnapshot } from './limiter.ts'
 import type { Result, Shedder, ShedderOptions } from './shedder.ts'
@@ -97,7 +99,7 @@ class GradientLaw implements Law<GradientOptions, State> {
   private lost: boolean
 
   constructor(options: GradientOptions) {
-    this.settings = check({ ...defaults, ...options })
+    this.settings = check(overlay(defaults, options))
     this.exact = this.settings.initialLimit
     this.longMs = 0
     this.windows = 0
@@ -134,7 +136,7 @@ class GradientLaw implements Law<GradientOptions, State> {
   }
 
   update(options: Partial<GradientOptions>): void {
-    this.settings = check({ ...this.settings, ...options })
+    this.settings = check(overlay(this.settings, options))
     this.move(this.exact)
   }
 

@@ -14,8 +14,10 @@
  * The original then takes the time of the one call in hand, which under load is a long one: each probe raises R0,
  * and with it the limit. Here it is the shortest time since the probe before.
  */
+
 import { register } from '../core/mechanism.ts'
 import { functionOption, numberOption } from '../core/options.ts'
+import { overlay } from '../internal/overlay.ts'
 import { checkRange, clamp, type LimitRange } from './limit-range.ts'
 import { type Law, Limiter, type LimiterSnapshot } from './limiter.ts'
 import type { Result, Shedder, ShedderOptions } from './shedder.ts'
@@ -82,7 +84,7 @@ class VegasLaw implements Law<VegasOptions, State> {
   private probeAfter: number
 
   constructor(options: VegasOptions) {
-    this.settings = check({ ...defaults, ...options })
+    this.settings = check(overlay(defaults, options))
     this.random = functionOption('random', options.random ?? Math.random)
     this.exact = this.settings.initialLimit
     this.baseMs = 0
@@ -117,7 +119,7 @@ class VegasLaw implements Law<VegasOptions, State> {
   }
 
   update({ random = this.random, ...options }: Partial<VegasOptions>): void {
-    const settings = check({ ...this.settings, ...options })
+    const settings = check(overlay(this.settings, options))
     this.random = functionOption('random', random)
     this.settings = settings
     this.exact = clamp(this.exact, settings.minLimit, settings.maxLimit)

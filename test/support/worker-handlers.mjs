@@ -1,5 +1,5 @@
 // Handlers for worker threads, as a user would write them.
-import { threadId } from 'node:worker_threads'
+import { parentPort, threadId } from 'node:worker_threads'
 
 const spin = ms => {
   const end = performance.now() + ms
@@ -50,6 +50,13 @@ export function fail(how) {
     for (;;) hoard.push(new Array(1e6).fill(hoard.length))
   }
   return threadId
+}
+
+export async function chatty() {
+  for (const message of ['ready', null, 7, { value: 'wrong' }, { report: 'done' }])
+    parentPort.postMessage(message)
+  await new Promise(resolve => setTimeout(resolve, 5))
+  return 'right'
 }
 
 export const notAFunction = 7

@@ -61,6 +61,17 @@ describe('redisStore', () => {
     }
   })
 
+  it('does not keep what has no text, and says nothing against Redis for it', async () => {
+    const circle: { self?: unknown } = {}
+    circle.self = circle
+    const client = fakeClient()
+    const store = redisStore({ client })
+    for (const value of [circle, 7n]) await store.set('a', { value }, life)
+    await redisStore({ client, encode: () => undefined as never }).set('a', { value: 1 }, life)
+    expect(client.asked).toHaveLength(0)
+    expect(store.snapshot()).toMatchObject({ garbled: 2, writes: 0 })
+  })
+
   it('checks its options, all or none', () => {
     const client = fakeClient()
     expect(() => redisStore({} as never)).toThrow('Expected `client.evalsha` to be a function')

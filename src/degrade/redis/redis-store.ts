@@ -17,7 +17,7 @@ export interface RedisStoreOptions {
    * from before that is not kept. Longer than any call takes. @default 60000
    */
   readonly rememberMs?: number
-  /** @default JSON.stringify */
+  /** What it throws on is not kept. @default JSON.stringify */
   readonly encode?: (kept: Kept) => string
   /** The reverse of `encode`. What it throws on counts as not there. @default JSON.parse */
   readonly decode?: (text: string) => Kept
@@ -35,7 +35,7 @@ export interface RedisStoreSnapshot extends Required<Changes> {
   readonly late: number
   /** Answers that were too long. */
   readonly tooLong: number
-  /** Copies that could not be decoded. */
+  /** Copies that could not be decoded, and answers that could not be encoded. */
   readonly garbled: number
 }
 
@@ -134,7 +134,8 @@ class Store implements RedisStore {
   }
 
   async set(key: string, kept: Kept, { tookMs, freshMs, keepMs }: Lifetime): Promise<void> {
-    const text = this.encode(kept)
+    const text = this.put(kept)
+    if (text === undefined) return
     if (text.length > this.maxLength) {
       this.tooLong++
       return
@@ -180,6 +181,16 @@ class Store implements RedisStore {
     const { status } = this.client as { readonly status?: string }
     if (status === undefined || !AWAY.includes(status)) return this.client
     throw new Error(`${this.name}: the client is not connected (${status})`)
+  }
+
+  /** One answer that has no text says nothing of the store, which is there for all the others. */
+  private put(kept: Kept): string | undefined {
+    try {
+      const text = this.encode(kept)
+      if (typeof text === 'string') return text
+    } catch {}
+    this.garbled++
+    return undefined
   }
 
   private understand(text: string): Kept | undefined {

@@ -107,7 +107,8 @@ export function buildLimiter(options: RedisLimiterOptions, time?: string): Redis
     terms: termsOf({ limits, ...(outage && { outage }), ...(nodes !== undefined && { nodes }) }),
     amend: (terms, change) => {
       knownOptions('update of redisLimiter', change, ['limits', 'outage', 'nodes'])
-      return termsOf({ ...terms.update, ...change })
+      const given = Object.entries(change).filter(([, value]) => value !== undefined)
+      return termsOf({ ...terms.update, ...Object.fromEntries(given) })
     },
     denyCacheKeys: numberOption('denyCacheKeys', (options as ExactOptions).denyCacheKeys ?? 10_000, {
       min: 0,
