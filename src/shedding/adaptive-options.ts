@@ -1,4 +1,5 @@
 import { numberOption } from '../core/options.ts'
+import { overlay } from '../internal/overlay.ts'
 import type { KneeReason } from './knee.ts'
 import type { ShedderOptions, ShedderSnapshot } from './shedder.ts'
 
@@ -45,8 +46,11 @@ export const adaptiveDefaults: AdaptiveSettings = {
 /** What `update` takes. */
 export const adaptiveKnown: readonly string[] = ['mode', ...Object.keys(adaptiveDefaults)]
 
-export function checkAdaptive(options: AdaptiveSettings): AdaptiveSettings {
-  const { burstWaitMs, standingWaitMs, floorRatio, minLimit, maxQueued } = options
+export function checkAdaptive(
+  options: AdaptiveOptions,
+  base: AdaptiveSettings = adaptiveDefaults,
+): AdaptiveSettings {
+  const { burstWaitMs, standingWaitMs, floorRatio, minLimit, maxQueued } = overlay(base, options)
   numberOption('standingWaitMs', standingWaitMs, { min: 1 })
   numberOption('burstWaitMs', burstWaitMs, { min: standingWaitMs })
   numberOption('floorRatio', floorRatio, { min: 0, max: 0.25, above: true })

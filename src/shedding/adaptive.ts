@@ -26,12 +26,10 @@
 
 import { register } from '../core/mechanism.ts'
 import { knownOptions, nameOption } from '../core/options.ts'
-import { overlay } from '../internal/overlay.ts'
 import {
   type AdaptiveOptions,
   type AdaptiveSettings,
   type AdaptiveSnapshot,
-  adaptiveDefaults,
   adaptiveKnown,
   checkAdaptive,
 } from './adaptive-options.ts'
@@ -88,7 +86,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     this.name = nameOption('name', options.name ?? 'adaptive')
     this.mode = modeOption(options.mode ?? 'enforce')
     this.host = undefined
-    this.settings = checkAdaptive(overlay(adaptiveDefaults, options))
+    this.settings = checkAdaptive(options)
     this.tally = new Tally()
     this.routes = new RouteBook()
     this.knee = new Knee(this.routes, this.settings.minLimit, () => this.host?.idleMs() ?? Number.NaN)
@@ -232,7 +230,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
   update(options: Partial<AdaptiveOptions>): void {
     knownOptions('adaptive', options, adaptiveKnown)
     const mode = modeOption(options.mode ?? this.mode)
-    const settings = checkAdaptive(overlay(this.settings, options))
+    const settings = checkAdaptive(options, this.settings)
     this.mode = mode
     this.settings = settings
     this.queue.setFloor(settings.floorRatio)
