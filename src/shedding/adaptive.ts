@@ -111,7 +111,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
   /** `busyMs`: for how long the event loop has been busy without a break. */
   offer(call: ShedCall, now: number, busyMs: number = 0): Verdict {
     if (this.mode === 'off') return 'run'
-    if (call.deadline <= now) return this.refusal('late', now)
+    if (call.deadline <= now) return this.tally.late(this.mode)
     call.arrivedAt = now
     const route = this.routes.get(call.route)
     call.known = route

@@ -100,6 +100,8 @@ export function shedCall(options: ShedCallOptions = {}, task: ShedTask = noTask)
   return new ShedCall(importanceOf(criticality), attempt > 1, tenant, route, deadline, task)
 }
 
+/** A class that is none, whoever made it up, is that of a call that says nothing. */
 export function importanceOf(criticality: Criticality | undefined): number {
-  return criticality === undefined ? 1 : criticalities.indexOf(criticality)
+  const importance = criticality === undefined ? 1 : criticalities.indexOf(criticality)
+  return importance < 0 ? 1 : importance
 }

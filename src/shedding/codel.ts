@@ -37,6 +37,8 @@ export interface CodelSnapshot extends ShedderSnapshot {
 
 /** How many targets a call of each class may have waited while overloaded. */
 const PATIENCE = [4, 2, 1.5, 1] as const
+/** And which part of that a second try: more than a first one of the next class. */
+const AGAIN = 0.9
 
 /**
  * Refuses what has waited too long. Right for synchronous handlers, with no need to learn anything first; blind to
@@ -79,9 +81,12 @@ class Codel implements Shedder<CodelOptions, CodelSnapshot> {
 
   offer(call: ShedCall, now: number): Verdict {
     if (this.mode === 'off') return 'run'
-    if (call.deadline <= now) return this.refuse('late', now)
-    if (this.tooLate(this.delayMs(call, now), PATIENCE[call.importance]!, now))
-      return this.refuse('delay', now)
+    if (call.deadline <= now) return this.tally.late(this.mode)
+    const patience = call.again ? AGAIN * PATIENCE[call.importance]! : PATIENCE[call.importance]!
+    if (this.tooLate(this.delayMs(call, now), patience, now)) {
+      this.tally.refuse('delay', now)
+      return this.mode === 'observe' ? 'run' : 'delay'
+    }
     this.tally.admit(now)
     this.inFlight++
     call.shedder = this
@@ -141,11 +146,6 @@ class Codel implements Shedder<CodelOptions, CodelSnapshot> {
     }
     if (delayMs < this.leastMs) this.leastMs = delayMs
     return this.overloaded && delayMs > patience * this.targetMs
-  }
-
-  private refuse(refusal: 'late' | 'delay', now: number): Verdict {
-    this.tally.refuse(refusal, now)
-    return this.mode === 'observe' ? 'run' : refusal
   }
 }
 

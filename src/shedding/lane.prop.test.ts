@@ -160,3 +160,31 @@ test('ten thousand tenants that came once are not remembered, and take nothing f
   expect((lane as unknown as { flows: Map<string, unknown> }).flows.size).toBeLessThanOrEqual(1_025)
   expect(lane.take(false)!.tenant).toBe('t9999')
 })
+
+test('thousands of tenants that all wait are not gone through for each one that comes or is refused', () => {
+  const lane = new Lane()
+  const inside = lane as unknown as { flows: Map<string, unknown>; forget(): void }
+  let forgets = 0
+  const { forget } = inside
+  inside.forget = () => {
+    forgets++
+    forget.call(lane)
+  }
+  for (let i = 0; i < 4_096; i++) lane.push(waiting(`t${i}`, 1))
+  expect(forgets).toBeLessThan(10)
+  while (lane.size > 0) lane.takeFromLast()
+  // Those that wait for nothing are not looked at when somebody is refused.
+  const { values } = inside.flows
+  inside.flows.values = () => {
+    throw new Error('looked at all that are remembered')
+  }
+  lane.push(waiting('a', 1))
+  lane.push(waiting('b', 2))
+  expect(lane.takeFromLast()!.tenant).toBe('b')
+  inside.flows.values = values
+  for (let i = 0; i < 5_000; i++) {
+    lane.push(waiting(`later${i}`, 1))
+    lane.takeOldest()
+  }
+  expect(inside.flows.size).toBeLessThanOrEqual(1_025)
+})

@@ -17,7 +17,10 @@ import type { ShedCall } from './call.ts'
 
 /** How far a quiet tenant may run ahead of a busy one, in milliseconds of work. */
 const CREDIT_MS = 200
-/** Tenants remembered. Beyond it those with nothing waiting are forgotten, and their credit is like new. */
+/**
+ * Tenants remembered, or twice those that wait where they are more. Beyond it those with nothing waiting are
+ * forgotten, and their credit is like new.
+ */
 const MAX_FLOWS = 1_024
 
 const sooner = (a: Flow, b: Flow): boolean => a.tag < b.tag
@@ -31,6 +34,8 @@ class Flow {
   finish: number
   /** Whether it stands in the order. One whose calls have all gone stays there until its turn comes. */
   held: boolean
+  /** Its place among those that have something waiting. */
+  place: number
 
   constructor() {
     this.oldest = undefined
@@ -39,6 +44,7 @@ class Flow {
     this.tag = 0
     this.finish = -Infinity
     this.held = false
+    this.place = 0
   }
 }
 
@@ -67,8 +73,8 @@ export class Lane {
   workMs: number
   private flows: Map<string | undefined, Flow>
   private order: Heap<Flow>
-  /** How many flows have something waiting. */
-  private active: number
+  /** The flows that have something waiting. */
+  private readonly active: Flow[]
   private virtual: number
   private first: Waiting | undefined
   private last: Waiting | undefined
@@ -78,7 +84,7 @@ export class Lane {
     this.workMs = 0
     this.flows = new Map()
     this.order = new Heap(sooner)
-    this.active = 0
+    this.active = []
     this.virtual = 0
     this.first = undefined
     this.last = undefined
@@ -97,7 +103,7 @@ export class Lane {
     this.last = waiting
     if (flow.newest === undefined) {
       flow.oldest = waiting
-      this.active++
+      flow.place = this.active.push(flow) - 1
       this.hold(flow)
     } else flow.newest.newerInFlow = waiting
     flow.newest = waiting
@@ -143,7 +149,7 @@ export class Lane {
   takeOlder(time: number, ownTime: number): ShedCall | undefined {
     const waiting = this.first
     if (waiting === undefined) return undefined
-    const behind = this.active > 1 && waiting.flow.tag < this.virtual
+    const behind = this.active.length > 1 && waiting.flow.tag < this.virtual
     if (waiting.call.arrivedAt >= (behind ? ownTime : time)) return undefined
     this.remove(waiting)
     return waiting.call
@@ -154,10 +160,9 @@ export class Lane {
    * `sparing`: none if all that wait have had less than their share.
    */
   takeFromLast(sparing: boolean = false): ShedCall | undefined {
-    if (this.active < 2) return this.takeOldest()
+    if (this.active.length < 2) return this.takeOldest()
     let last: Flow | undefined
-    for (const flow of this.flows.values()) {
-      if (flow.newest === undefined) continue
+    for (const flow of this.active) {
       if (last === undefined || flow.tag + flow.workMs > last.tag + last.workMs) last = flow
     }
     if (sparing && last!.tag + last!.workMs < this.virtual) return undefined
@@ -177,7 +182,7 @@ export class Lane {
   private turn(newestFirst: boolean): Waiting | undefined {
     for (let flow = this.order.peek(); flow !== undefined; flow = this.order.peek()) {
       if (flow.newest !== undefined) {
-        const served = this.active === 1 || flow.tag >= this.virtual
+        const served = this.active.length === 1 || flow.tag >= this.virtual
         return newestFirst && served ? flow.newest : flow.oldest
       }
       this.order.pop()
@@ -189,7 +194,7 @@ export class Lane {
   private flowOf(tenant: string | undefined): Flow {
     let flow = this.flows.get(tenant)
     if (flow !== undefined) return flow
-    if (this.flows.size >= MAX_FLOWS) this.forget()
+    if (this.flows.size >= Math.max(MAX_FLOWS, 2 * this.active.length)) this.forget()
     flow = new Flow()
     this.flows.set(tenant, flow)
     return flow
@@ -227,7 +232,11 @@ export class Lane {
     this.workMs = this.size === 0 ? 0 : this.workMs - call.costMs
     if (flow.newest === undefined) {
       flow.workMs = 0
-      this.active--
+      const last = this.active.pop()!
+      if (last !== flow) {
+        this.active[flow.place] = last
+        last.place = flow.place
+      }
     } else flow.workMs -= call.costMs
   }
 }

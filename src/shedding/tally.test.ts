@@ -32,3 +32,11 @@ test('after a long silence, or a jump of the clock, nothing is recent', () => {
   expect(tally.refusedShare(20)).toBe(0)
   expect(tally.snapshot().refused.limit).toBe(0)
 })
+
+test('what came too late was not refused for want of room either', () => {
+  const tally = new Tally()
+  expect(tally.late('enforce')).toBe('late')
+  expect(tally.late('observe')).toBe('run')
+  expect(tally.refusedShare(0)).toBe(0)
+  expect(tally.snapshot().refused.late).toBe(2)
+})

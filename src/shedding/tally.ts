@@ -1,4 +1,4 @@
-import { type Refusal, refusals, type ShedderSnapshot } from './shedder.ts'
+import { type Mode, type Refusal, refusals, type ShedderSnapshot } from './shedder.ts'
 
 /** How much of a second the recent past is made of. */
 const HALF_MS = 500
@@ -34,6 +34,12 @@ export class Tally {
     this.refused[refusal]++
     // What nobody waits for any more was not refused for want of room.
     if (refusal !== 'gone') this.recent[0]!.refused++
+  }
+
+  /** Counts a call whose time was up before it came. Anybody can send those: they say nothing about the load. */
+  late(mode: Mode): 'run' | 'late' {
+    this.refused.late++
+    return mode === 'observe' ? 'run' : 'late'
   }
 
   /** Which part of the calls of the last half second or second were refused. */
