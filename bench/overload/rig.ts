@@ -1,4 +1,5 @@
 /** Server, clients and machine: starts a server for each point, lets the clients loose on it, and sees who disturbs. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Child, start } from '../lib/child.ts'
 import { progress, quick } from '../lib/report.ts'
 import type { CostVariant } from './cost-servers.ts'
@@ -21,17 +22,23 @@ export interface Running {
   readonly pid: number
 }
 
-/** A point is dirty when others have had more of the server's core, or when the clients were later than this. */
+/** A point is dirty when others have had more of the server's core, when that was slower, or the clients later, than this. */
 const FOREIGN_SHARE = 0.05
+const SPEED = 0.85
 const LATE_MS = 5
 const TRIES = 3
-/** How many points are measured again at most, so that a run on a busy machine ends as well. */
-const REPEATS = quick ? 0 : 5
-let repeated = 0
+/** How often the speed of the core is looked at, for the fastest, before anything is measured. */
+const CALIBRATIONS = quick ? 5 : 150
+/** A point waits so long for its core to be fast. */
+const WAIT_S = 4
+/** How much time waiting and measuring again may take in all, so that a run on a busy machine ends as well. */
+let spareS = quick ? 0 : 150
 
 export interface Measured {
   /** Which part of the server's core others have had; NaN where nothing tells. */
   readonly foreign: number
+  /** How fast the core was, over the fastest that it has been; NaN where too little was done to tell. */
+  readonly speed: number
   /** Processor time that the server has used. */
   readonly cpuMs: number
   readonly dirty: boolean
@@ -53,6 +60,9 @@ export async function startClients(): Promise<void> {
   clients = start(new URL('./clients.ts', import.meta.url))
   await clients.next()
   pin(clients.process.pid!, 1)
+  const server = await startServer({ subject: 'none', handler: 'cpu' })
+  for (let i = 0; i < CALIBRATIONS; i++) await speedOf(server, 'probe')
+  await server.child.stop()
 }
 
 export async function stopAll(): Promise<void> {
@@ -120,45 +130,79 @@ export async function openLoad(load: Omit<OpenLoad, 'mode'>): Promise<OpenOutcom
   return outcome
 }
 
+/** The fastest that the server's core has been. */
+let fastest = 0
+
 /** Watches the server's core over what `measure` does. */
 export async function watched<T>(server: Running, measure: () => Promise<T>): Promise<T & Measured> {
+  await speedOf(server, 'speed')
   const foreign = watchCore(server.pid)
   const before = usedMs(server.pid)
   const outcome = await measure()
   const share = foreign()
-  return { ...outcome, foreign: share, cpuMs: usedMs(server.pid) - before, dirty: share > FOREIGN_SHARE }
+  const cpuMs = usedMs(server.pid) - before
+  const speed = await speedOf(server, 'speed')
+  return { ...outcome, foreign: share, speed, cpuMs, dirty: share > FOREIGN_SHARE || speed < SPEED }
+}
+
+/** Waits until the server's core is fast, if it is not for too long: slow spells last for some seconds. */
+async function fastCore(server: Running): Promise<void> {
+  const most = Math.min(spareS, WAIT_S)
+  const startedAt = performance.now()
+  let waitedS = 0
+  while ((await speedOf(server, 'probe')) < SPEED && waitedS < most) {
+    await sleep(100)
+    waitedS = (performance.now() - startedAt) / 1_000
+  }
+  spareS -= waitedS
+}
+
+/** How fast the core is, or has been since this was last asked, over the fastest that it has been. */
+async function speedOf({ child }: Running, what: 'speed' | 'probe'): Promise<number> {
+  const reply = child.next<{ speed: number }>()
+  child.send(what)
+  const { speed } = await reply
+  if (speed > fastest) fastest = speed
+  return speed / fastest
 }
 
 /** One server, one open load, and both once more when something has disturbed them. */
 export async function openPoint(spec: ServerSpec, options: OpenOptions): Promise<OpenOutcome & Measured> {
   const name = `${spec.handler} ${spec.subject} ${options.phases.map(phase => Math.round(phase.ratePerSecond)).join(' ')}`
+  const { phases, kinds = kindsOf(spec.handler), retries = 0, fresh = false } = options
   let best: (OpenOutcome & Measured) | undefined
   for (let round = 1; ; round++) {
-    const { phases, kinds = kindsOf(spec.handler), retries = 0, fresh = false } = options
     const server = await freshServer(spec)
     const { port } = server
+    await fastCore(server)
+    const startedAt = performance.now()
     const result = await watched(server, () =>
       openLoad({ port, kinds, phases, retries, fresh, seed: 1 + 7_919 * round }),
     )
     const late = result.lateP99Ms > LATE_MS
     const point = { ...result, dirty: result.dirty || late }
     if (!point.dirty) return point
-    const why = late
-      ? `clients late by ${point.lateP99Ms.toFixed(1)} ms`
-      : `${percent(point.foreign)} of the core taken`
-    const more = round < TRIES && repeated < REPEATS
-    progress(`  disturbed (${why}): ${name}${more ? '; once more' : ''}`)
-    if (best === undefined || score(point) < score(best)) best = point
+    const lastedS = (performance.now() - startedAt) / 1_000
+    const more = round < TRIES && lastedS < spareS
+    progress(`  disturbed (${why(point)}): ${name}${more ? '; once more' : ''}`)
+    if (best === undefined || disturbance(point) < disturbance(best)) best = point
     if (!more) {
       dirtyPoints.push(name)
       return best
     }
-    repeated++
+    spareS -= lastedS
   }
 }
 
-function score(point: OpenOutcome & Measured): number {
-  return point.foreign / FOREIGN_SHARE + point.lateP99Ms / LATE_MS
+function why({ lateP99Ms, foreign, speed }: OpenOutcome & Measured): string {
+  if (lateP99Ms > LATE_MS) return `clients late by ${lateP99Ms.toFixed(1)} ms`
+  if (foreign > FOREIGN_SHARE) return `${percent(foreign)} of the core taken`
+  return `the core at ${percent(speed)} of its speed`
+}
+
+function disturbance({ foreign, speed, lateP99Ms }: OpenOutcome & Measured): number {
+  const slowness = Number.isNaN(speed) ? 0 : (1 - speed) / (1 - SPEED)
+  return (Number.isNaN(foreign) ? 0 : foreign / FOREIGN_SHARE) + slowness + lateP99Ms / LATE_MS
 }
 
 export function percent(part: number): string {
