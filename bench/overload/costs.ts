@@ -3,7 +3,7 @@ import { start } from '../lib/child.ts'
 import { type Figure, figure, ratio } from '../lib/stats.ts'
 import { type HandlerName, handlers, warmPath } from './handlers.ts'
 import { plan } from './plan.ts'
-import { closedLoad, dirtyPoints, kindsOf, percent, type Running, startServer } from './rig.ts'
+import { closedLoad, dirtyPoints, kindsOf, percent, type Running, startServer, watched } from './rig.ts'
 
 const CONNECTIONS = 64
 /** So many clients that ask again at once: nearly all of them have to be refused, and the server is never idle. */
@@ -15,7 +15,7 @@ const TRIES = 3
 const SETTLE_S = 0.1
 
 export interface RefusalCost {
-  /** Processor time for one 503 of a bare server, in milliseconds. */
+  /** Processor time for one 503 of a bare server, in milliseconds, on a core at its fastest. */
   readonly bareMs: number
   /** The same with a body of 8 kB to be read past. */
   readonly barePostMs: number
@@ -30,17 +30,17 @@ export async function measureRefusals(): Promise<RefusalCost> {
   const ours = await startServer('express503')
   const { rounds, seconds, settle } = plan.cost
   const shares: number[] = []
-  /** 503s in a millisecond of processor time, once the server has been refusing for a while. */
+  /** 503s in a millisecond of processor time on a core at its fastest, once the server has been refusing for a while. */
   const refusals = async (server: Running, handler: HandlerName): Promise<number> => {
     for (let tries = 1; ; tries++) {
       const { port, pid } = server
       const load = { port, pid, kinds: kindsOf(handler), connections: FLOOD, seconds, settle }
-      const { refused, served, cpuMs, seconds: lasted } = await closedLoad(load)
+      const { refused, served, cpuMs, seconds: lasted, speed } = await watched(server, () => closedLoad(load))
       const share = refused / (refused + served)
       if (share >= LEAST_REFUSED || tries === TRIES) {
         if (server === ours) shares.push(share)
         if (!(share >= LEAST_REFUSED)) dirtyPoints.push(`refusals: only ${percent(share)} refused`)
-        return refused / (Number.isNaN(cpuMs) ? lasted * 1_000 : cpuMs)
+        return refused / (Number.isNaN(cpuMs) ? lasted * 1_000 : cpuMs) / speed
       }
     }
   }

@@ -2,7 +2,7 @@
 import { type HandlerName, handlers } from './handlers.ts'
 import { BIN_MS, type OpenOutcome, type Phase, type PhaseOutcome } from './load.ts'
 import { type Journey, plan } from './plan.ts'
-import { closedLoad, kindsOf, openLoad, openPoint, startServer, watched } from './rig.ts'
+import { closedLoad, kindsOf, type Measured, openLoad, openPoint, startServer, watched } from './rig.ts'
 import type { SubjectName } from './subjects.ts'
 
 export interface Capacity {
@@ -25,6 +25,8 @@ export interface Point {
   readonly refusalP50Ms: number
   /** Good answers of each kind over those that were asked for. */
   readonly by: Readonly<Record<string, number>>
+  /** How fast the core was, over the fastest that it has been. */
+  readonly speed: number
   readonly dirty: boolean
 }
 
@@ -88,13 +90,17 @@ export async function measureCurve(
     const phases = legs.map(({ load, seconds }) => phase(load, seconds, perSecond))
     const outcome = await openPoint({ subject, handler }, { phases })
     for (const [i, { load, counts }] of legs.entries()) {
-      if (counts) points.push(pointOf(load, outcome.phases[i]!, perSecond, outcome.dirty))
+      if (counts) points.push(pointOf(load, outcome.phases[i]!, perSecond, outcome))
     }
     // 0.5, 4 until it has settled, 4, 0.5
     const up = legs.findIndex(({ load }, i) => load === 4 && legs[i - 1]?.load === 0.5)
     if (up > 0) step = stepOf(outcome, up, perSecond)
   }
   return { subject, points, ...step }
+}
+
+export function pointAt({ points }: Curve, load: number): Point | undefined {
+  return points.find(point => point.load === load)
 }
 
 export function phase(load: number, seconds: number, perSecond: number): Phase {
@@ -106,7 +112,7 @@ export function recovery({ lastBadS, seconds }: PhaseOutcome): number | null {
   return lastBadS > seconds - 0.1 ? null : lastBadS
 }
 
-function pointOf(load: number, outcome: PhaseOutcome, perSecond: number, dirty: boolean): Point {
+function pointOf(load: number, outcome: PhaseOutcome, perSecond: number, { speed, dirty }: Measured): Point {
   const { good, sent, seconds } = outcome
   return {
     load,
@@ -118,6 +124,7 @@ function pointOf(load: number, outcome: PhaseOutcome, perSecond: number, dirty: 
     lost: outcome.lost / sent,
     refusalP50Ms: outcome.refusalP50Ms,
     by: Object.fromEntries(Object.entries(outcome.by).map(([label, own]) => [label, own.good / own.sent])),
+    speed,
     dirty,
   }
 }

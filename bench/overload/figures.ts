@@ -1,5 +1,6 @@
 /** The figures of a run, by name. */
 import { type Figure, figure } from '../lib/stats.ts'
+import { pointAt } from './curves.ts'
 import { type HandlerName, handlerNames } from './handlers.ts'
 import type { Results } from './results.ts'
 import { peerNames, type SubjectName, subjects } from './subjects.ts'
@@ -79,7 +80,8 @@ function curveOf(results: Results, handler: HandlerName, subject: SubjectName) {
 }
 
 function pointOf(results: Results, handler: HandlerName, subject: SubjectName, load: number) {
-  return curveOf(results, handler, subject)?.points.find(point => point.load === load)
+  const curve = curveOf(results, handler, subject)
+  return curve === undefined ? undefined : pointAt(curve, load)
 }
 
 function one(value: number): Figure {

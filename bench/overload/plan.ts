@@ -118,7 +118,7 @@ const small: Plan = {
   subjects: ['overloadProtection', 'spillway'],
   warmUp: { connections: 64, seconds: 0.05 },
   lead: 0.1,
-  capacity: { warmUp: 0.15, rounds: 1, seconds: 0.2, unloaded: 0.15 },
+  capacity: { warmUp: 0.15, rounds: 3, seconds: 0.15, unloaded: 0.15 },
   step,
   ours: [
     [

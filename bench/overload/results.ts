@@ -3,7 +3,7 @@ import { progress, quick, table } from '../lib/report.ts'
 import type { Figure } from '../lib/stats.ts'
 import { type CheckOutcome, checkClients } from './check.ts'
 import { type IdleCost, measureIdle, measurePeak, measureRefusals, type RefusalCost } from './costs.ts'
-import { type Capacity, type Curve, measureCapacity, measureCurve, type Point } from './curves.ts'
+import { type Capacity, type Curve, measureCapacity, measureCurve, type Point, pointAt } from './curves.ts'
 import { type HandlerName, handlerNames, handlers } from './handlers.ts'
 import { plan } from './plan.ts'
 import { dirtyPoints, percent } from './rig.ts'
@@ -21,7 +21,10 @@ import { subjects } from './subjects.ts'
 
 export interface HandlerResults {
   readonly capacity: Capacity
-  /** The most that can be served at this load once all others have had a bare 503, as a part of the capacity. */
+  /**
+   * The most that can be served at this load once all others have had a bare 503, as a part of the capacity: on a core
+   * as fast as it was when ours was there.
+   */
   readonly possible: Readonly<Record<'4' | '8', number>>
   readonly curves: readonly Curve[]
   readonly calm: CalmOutcome
@@ -101,13 +104,15 @@ async function measureHandler(name: HandlerName, refusals: RefusalCost): Promise
   const kind = handlers[name]
   const capacity = await measureCapacity(name)
   const refusalMs = kind.bodyBytes === undefined ? refusals.bareMs : refusals.barePostMs
-  const possible = { 4: possibleAt(4, capacity, refusalMs), 8: possibleAt(8, capacity, refusalMs) }
+  const possibleAtSpeed = (load: number, speed: number) => possibleAt(load, capacity, refusalMs / speed)
   progress(
-    `\n${kind.title}: ${capacity.perSecond.toFixed(0)} a second, p99 ${capacity.unloadedP99Ms.toFixed(1)} ms unloaded; at 8x ${percent(possible[8])} is possible`,
+    `\n${kind.title}: ${capacity.perSecond.toFixed(0)} a second, p99 ${capacity.unloadedP99Ms.toFixed(1)} ms unloaded; at 8x ${percent(possibleAtSpeed(8, 1))} is possible`,
   )
   // Ours right after the capacity, because how fast a machine is changes within minutes on one that is shared.
   const ours = await measureCurve('spillway', name, capacity, plan.ours)
   progress(row(ours))
+  const [at4, at8] = [4, 8].map(load => possibleAtSpeed(load, pointAt(ours, load)!.speed))
+  const possible = { 4: at4!, 8: at8! }
   const calm = (await measureCalm('spillway', name, capacity)) ?? calmOf(ours)
   const critical = plan.critical.handlers.includes(name)
     ? await measureCritical(name, capacity, 0.1)
@@ -128,8 +133,8 @@ function row({ subject, points }: Curve): string {
 }
 
 /** The same from a curve, where nothing longer has been measured. */
-function calmOf({ points }: Curve): CalmOutcome {
-  const [at07, at09] = [0.7, 0.9].map(load => points.find(point => point.load === load)!)
+function calmOf(curve: Curve): CalmOutcome {
+  const [at07, at09] = [0.7, 0.9].map(load => pointAt(curve, load)!)
   return {
     refusedAt07: at07!.refused + at07!.lost,
     refusedAt09: at09!.refused + at09!.lost,
@@ -158,14 +163,14 @@ export function tables(results: Results): string {
     .map(name => {
       const { curves, capacity } = results.handlers[name]
       const loads = curves.at(-1)!.points.map(({ load }) => load)
-      const rows = curves.map(({ subject, points, stepUpS, recoveryS }) => [
-        subjects[subject].title,
+      const rows = curves.map(curve => [
+        subjects[curve.subject].title,
         ...loads.map(load => {
-          const point = points.find(each => each.load === load)
+          const point = pointAt(curve, load)
           return point === undefined ? '' : `${point.goodput.toFixed(2)} (${ms(point.p99Ms)})`
         }),
-        stepUpS ?? 'never',
-        recoveryS ?? 'never',
+        curve.stepUpS ?? 'never',
+        curve.recoveryS ?? 'never',
       ])
       const title = `${handlers[name].title}: ${capacity.perSecond.toFixed(0)} requests a second`
       const head = ['goodput (p99 ms)', ...loads.map(load => `${load}x`), 'up after s', 'calm after s']

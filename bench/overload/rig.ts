@@ -27,8 +27,9 @@ const FOREIGN_SHARE = 0.05
 const SPEED = 0.85
 const LATE_MS = 5
 const TRIES = 3
-/** How often the speed of the core is looked at, for the fastest, before anything is measured. */
-const CALIBRATIONS = quick ? 5 : 150
+/** How often the speed of the core is looked at, and for how long, for the fastest, before anything is measured. */
+const CALIBRATIONS = quick ? 5 : 30
+const LOOK_MS = 100
 /** A point waits so long for its core to be fast. */
 const WAIT_S = 4
 /** How much time waiting and measuring again may take in all, so that a run on a busy machine ends as well. */
@@ -37,7 +38,7 @@ let spareS = quick ? 0 : 150
 export interface Measured {
   /** Which part of the server's core others have had; NaN where nothing tells. */
   readonly foreign: number
-  /** How fast the core was, over the fastest that it has been; NaN where too little was done to tell. */
+  /** How fast the core was, over the fastest that it has been. */
   readonly speed: number
   /** Processor time that the server has used. */
   readonly cpuMs: number
@@ -52,6 +53,7 @@ export interface OpenOptions {
 }
 
 let clients: Child | undefined
+let speedometer: Child | undefined
 /** Points that were disturbed every time. */
 export const dirtyPoints: string[] = []
 
@@ -60,14 +62,18 @@ export async function startClients(): Promise<void> {
   clients = start(new URL('./clients.ts', import.meta.url))
   await clients.next()
   pin(clients.process.pid!, 1)
-  const server = await startServer({ subject: 'none', handler: 'cpu' })
-  for (let i = 0; i < CALIBRATIONS; i++) await speedOf(server, 'probe')
-  await server.child.stop()
+  speedometer = start(new URL('./speedometer.ts', import.meta.url))
+  await speedometer.next()
+  pin(speedometer.process.pid!, 0)
+  for (let i = 0; i < CALIBRATIONS; i++) {
+    await sleep(LOOK_MS)
+    await coreSpeed()
+  }
 }
 
 export async function stopAll(): Promise<void> {
   const servers = kept === undefined ? [] : [kept.server.child]
-  await Promise.all([...spares, ...servers, clients!].map(child => child.stop()))
+  await Promise.all([...spares, ...servers, clients!, speedometer!].map(child => child.stop()))
 }
 
 /** Processes that have loaded everything and wait to be told which server to be. Loading takes longer than measuring. */
@@ -135,32 +141,33 @@ let fastest = 0
 
 /** Watches the server's core over what `measure` does. */
 export async function watched<T>(server: Running, measure: () => Promise<T>): Promise<T & Measured> {
-  await speedOf(server, 'speed')
+  await coreSpeed()
   const foreign = watchCore(server.pid)
   const before = usedMs(server.pid)
   const outcome = await measure()
   const share = foreign()
   const cpuMs = usedMs(server.pid) - before
-  const speed = await speedOf(server, 'speed')
+  const speed = await coreSpeed()
   return { ...outcome, foreign: share, speed, cpuMs, dirty: share > FOREIGN_SHARE || speed < SPEED }
 }
 
 /** Waits until the server's core is fast, if it is not for too long: slow spells last for some seconds. */
-async function fastCore(server: Running): Promise<void> {
+async function fastCore(): Promise<void> {
   const most = Math.min(spareS, WAIT_S)
   const startedAt = performance.now()
   let waitedS = 0
-  while ((await speedOf(server, 'probe')) < SPEED && waitedS < most) {
-    await sleep(100)
+  await coreSpeed()
+  do {
+    await sleep(LOOK_MS)
     waitedS = (performance.now() - startedAt) / 1_000
-  }
+  } while ((await coreSpeed()) < SPEED && waitedS < most)
   spareS -= waitedS
 }
 
-/** How fast the core is, or has been since this was last asked, over the fastest that it has been. */
-async function speedOf({ child }: Running, what: 'speed' | 'probe'): Promise<number> {
-  const reply = child.next<{ speed: number }>()
-  child.send(what)
+/** How fast the server's core has been since this was last asked, over the fastest that it has been. */
+async function coreSpeed(): Promise<number> {
+  const reply = speedometer!.next<{ speed: number }>()
+  speedometer!.send('speed')
   const { speed } = await reply
   if (speed > fastest) fastest = speed
   return speed / fastest
@@ -174,7 +181,7 @@ export async function openPoint(spec: ServerSpec, options: OpenOptions): Promise
   for (let round = 1; ; round++) {
     const server = await freshServer(spec)
     const { port } = server
-    await fastCore(server)
+    await fastCore()
     const startedAt = performance.now()
     const result = await watched(server, () =>
       openLoad({ port, kinds, phases, retries, fresh, seed: 1 + 7_919 * round }),
@@ -201,8 +208,8 @@ function why({ lateP99Ms, foreign, speed }: OpenOutcome & Measured): string {
 }
 
 function disturbance({ foreign, speed, lateP99Ms }: OpenOutcome & Measured): number {
-  const slowness = Number.isNaN(speed) ? 0 : (1 - speed) / (1 - SPEED)
-  return (Number.isNaN(foreign) ? 0 : foreign / FOREIGN_SHARE) + slowness + lateP99Ms / LATE_MS
+  const taken = Number.isNaN(foreign) ? 0 : foreign / FOREIGN_SHARE
+  return taken + (1 - speed) / (1 - SPEED) + lateP99Ms / LATE_MS
 }
 
 export function percent(part: number): string {

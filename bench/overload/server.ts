@@ -5,16 +5,12 @@
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { answer } from '../lib/child.ts'
-import { burn, burnSpeed } from './burn.ts'
 import { type CostVariant, costServers } from './cost-servers.ts'
-import { handlers } from './handlers.ts'
+import { burn, handlers } from './handlers.ts'
 import type { ServerSpec } from './rig.ts'
 import { subjects } from './subjects.ts'
 
 let current: { readonly server: Server; readonly spec: ServerSpec | CostVariant } | undefined
-
-/** How long it takes to find out how fast the core is. */
-const PROBE_MS = 20
 
 /** How long after the time when pauses begin the first one comes. */
 const FIRST_PAUSE_MS = 500
@@ -50,12 +46,7 @@ async function again(): Promise<void> {
   }, afterMs + FIRST_PAUSE_MS)
 }
 
-process.on('message', (message: ServerSpec | CostVariant | 'again' | 'speed' | 'probe') => {
-  if (message === 'speed') answer({ speed: burnSpeed() })
-  else if (message === 'probe') {
-    burnSpeed()
-    burn(PROBE_MS)
-    answer({ speed: burnSpeed() })
-  } else void (message === 'again' ? again() : serve(message))
+process.on('message', (message: ServerSpec | CostVariant | 'again') => {
+  void (message === 'again' ? again() : serve(message))
 })
 answer({})
