@@ -1,10 +1,13 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { circuit } from '../breaker/circuit.ts'
+import { breaker } from '../breaker/middleware.ts'
 import { advise } from '../core/advice.ts'
+import { chain } from '../core/chain.ts'
 import { type Context, openContext } from '../core/context.ts'
-import type { Handler } from '../core/handler.ts'
+import type { Handler, Middleware } from '../core/handler.ts'
 import { sleep } from '../internal/timer.ts'
-import { manualClock } from '../testing/index.ts'
+import { type ManualClock, manualClock } from '../testing/index.ts'
 import { retryBudget } from './budget.ts'
 import { hedge } from './hedge.ts'
 
@@ -108,8 +111,11 @@ function expected({ turns, attempts, delayMs, tokens, timeoutMs, minUsefulMs }: 
   }
 }
 
-async function play(spec: Spec) {
-  const clock = manualClock({ startMs: 0 })
+async function play(
+  spec: Spec,
+  inside: Middleware = next => next,
+  clock: ManualClock = manualClock({ startMs: 0 }),
+) {
   const open = openContext({ clock, idempotent: true, timeoutMs: spec.timeoutMs })
   const budget = retryBudget({ ratio: 0, minPerSecond: 0 })
   let { tokens } = spec
@@ -130,7 +136,10 @@ async function play(spec: Spec) {
     throw error
   }
   const { attempts, delayMs, minUsefulMs } = spec
-  const call = hedge({ attempts, delayMs, minUsefulMs, budget })(handler)('request', open.context)
+  const call = chain(hedge({ attempts, delayMs, minUsefulMs, budget }), inside)(handler)(
+    'request',
+    open.context,
+  )
   let seen: Seen | undefined
   call.then(
     of => {
@@ -171,6 +180,50 @@ test('once there is an answer, every attempt that is still out has been cancelle
         // What is part of a call that has timed out has ended with it, come back or not.
         if (seen.of >= 0 || !cameBack) expect(context.scope.ending !== undefined).toBe(!cameBack)
       }
+    }),
+    { numRuns: 200 },
+  )
+})
+
+test('of answers that come at one moment that of the attempt that began first counts, and of all the earliest', async () => {
+  const whole = fc.record({
+    durations: fc.array(fc.integer({ min: 0, max: 12 }), { minLength: 4, maxLength: 4 }),
+    attempts: fc.integer({ min: 2, max: 4 }),
+    delayMs: fc.integer({ min: 1, max: 4 }),
+  })
+  await fc.assert(
+    fc.asyncProperty(whole, async ({ durations, attempts, delayMs }) => {
+      const turns = durations.map(ms => ({ kind: 'ok' as const, ms, hintMs: 0 }))
+      const play1 = { turns, attempts, delayMs, tokens: 10, timeoutMs: Infinity, minUsefulMs: 0 }
+      const { seen } = await play(play1)
+      const ends = seen.starts.map((at, i) => at + durations[i]!)
+      const earliest = Math.min(...ends)
+      expect(seen).toMatchObject({ success: true, endedAt: earliest, of: ends.indexOf(earliest) })
+      // None was kept waiting for, and none begun while there was an answer.
+      for (const [i, at] of seen.starts.entries()) expect(at).toBe(i * delayMs)
+      expect(Math.max(...seen.starts)).toBeLessThanOrEqual(earliest)
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('a circuit further in counts the attempts that came back, and those that lost not at all', async () => {
+  await fc.assert(
+    fc.asyncProperty(spec, async spec => {
+      const clock = manualClock({ startMs: 0 })
+      const dependency = circuit({ clock, windowMs: 1e6 })
+      dependency.disable()
+      const { seen } = await play(spec, breaker(dependency), clock)
+      const back = seen.starts.map((at, i) => ({ ...spec.turns[i]!, at: at + spec.turns[i]!.ms }))
+      const counted = back.filter(({ at }) => at <= seen.endedAt)
+      const failures = counted.filter(({ kind }) => kind !== 'ok' && kind !== 'fatal').length
+      // When the call itself runs out of time, so have the attempts that were out, and that says something.
+      const cut = seen.of < 0 ? back.length - counted.length : 0
+      const { total, failures: seenFailures } = dependency.snapshot()
+      expect({ total, seenFailures }).toEqual({
+        total: counted.length + cut,
+        seenFailures: failures + cut,
+      })
     }),
     { numRuns: 200 },
   )

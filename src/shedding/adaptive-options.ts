@@ -35,7 +35,7 @@ export interface AdaptiveSnapshot extends ShedderSnapshot, AdaptiveSettings {
   readonly routes: Readonly<Record<string, { readonly costMs: number; readonly baseMs: number }>>
 }
 
-export const adaptiveDefaults: AdaptiveSettings = {
+const adaptiveDefaults: AdaptiveSettings = {
   burstWaitMs: 100,
   standingWaitMs: 20,
   floorRatio: 0.05,
