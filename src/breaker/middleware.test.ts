@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
 import { chain, describe } from '../core/chain.ts'
 import { createContext, openContext } from '../core/context.ts'
@@ -115,6 +116,48 @@ test('a caller that goes away says nothing, and its probe gives the place back',
   open.cancel()
   await expect(probe).rejects.toMatchObject({ reason: 'cancelled' })
   expect(real.snapshot()).toMatchObject({ state: 'half-open', probes: { inFlight: 0, failures: 0 } })
+})
+
+test('nobody waits for the verdict on a half-open circuit, and so an abort has nothing to wait for either', async () => {
+  const clock = manualClock()
+  const dependency = circuit({
+    clock,
+    consecutiveFailures: 1,
+    openMs: 100,
+    jitterRatio: 0,
+    successesToClose: 1,
+  })
+  let calls = 0
+  let answer: ((value: string) => void) | undefined
+  const call = breaker(dependency)(async (how: string) => {
+    calls++
+    if (how === 'fails') throw new Error('down')
+    return new Promise<string>(resolve => {
+      answer = resolve
+    })
+  })
+  await call('fails', createContext({ clock })).catch(() => {})
+  clock.jump(100)
+  const probe = call('tries', createContext({ clock }))
+  expect(dependency.state).toBe('half-open')
+
+  // Those who come while the probe is out have their answer before anything else happens, aborted or not.
+  const controller = new AbortController()
+  const answers: unknown[] = []
+  for (let i = 0; i < 100; i++) {
+    const context = createContext({ clock, signal: controller.signal })
+    call('comes', context).catch((error: { reason?: string }) => answers.push(error.reason))
+  }
+  controller.abort('gone')
+  await clock.flush()
+  expect(answers).toEqual(Array.from({ length: 100 }, () => 'breaker-open'))
+  expect(calls).toBe(2)
+  answer!('it works')
+  expect(await probe).toBe('it works')
+  await clock.flush()
+  // And nobody is let loose by the good news.
+  expect(calls).toBe(2)
+  expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0)
 })
 
 test('one call that times out does not disturb the others', async () => {

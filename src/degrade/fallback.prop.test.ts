@@ -1,5 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { circuit } from '../breaker/circuit.ts'
+import { breaker } from '../breaker/middleware.ts'
 import { collectAnswerFields, degradedParts } from '../core/answer-fields.ts'
 import { chain } from '../core/chain.ts'
 import { createContext, openContext } from '../core/context.ts'
@@ -9,6 +11,7 @@ import { deadline } from '../timeout/deadline.ts'
 import type { Copy, CopyStore } from './copy-store.ts'
 import { fallback } from './fallback.ts'
 import { fallbackError } from './fallback-error.ts'
+import { memoryStore } from './memory-store.ts'
 
 const maxStaleMs = 1_000
 const callMs = 40
@@ -198,6 +201,85 @@ describe('fallback', () => {
           expect(seen.map(({ got }) => got)).toEqual(seen.map(({ expected }) => expected))
           expect(most).toBeLessThanOrEqual(limit)
           expect(guarded.snapshot()).toMatchObject({ active: 0 })
+          expect(clock.armed).toBe(0)
+        },
+      ),
+      { numRuns: 150 },
+    )
+  })
+
+  it('is no success to the circuit below it, and renews each copy in at most one background call at a time', async () => {
+    interface Ask {
+      readonly id: number
+      readonly key: string
+      readonly takesMs: number
+      readonly fails: boolean
+    }
+    const call = fc.record({
+      afterMs: fc.nat(30),
+      key: fc.constantFrom('a', 'b'),
+      takesMs: fc.integer({ min: 1, max: 100 }).map(ms => ms + 0.5),
+      fails: fc.boolean(),
+    })
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(call, { minLength: 1, maxLength: 25, size: 'max' }),
+        fc.constantFrom(0, 60),
+        async (calls, refreshMs) => {
+          const clock = manualClock({ startMs: 0 })
+          const dependency = circuit({ clock, windowMs: 1e6 })
+          dependency.disable()
+          const asked = new Set<number>()
+          const out = new Map<string, number>()
+          let most = 0
+          let answers = 0
+          let failures = 0
+          const guarded = fallback<Ask, string>({
+            store: memoryStore(),
+            key: ({ key }) => key,
+            default: 'default',
+            refreshMs,
+            name: 'part',
+          })
+          const ask = chain<Ask, string>(
+            guarded,
+            deadline({ totalMs: callMs }),
+            breaker(dependency),
+          )(async ({ takesMs, fails, key, id }, context) => {
+            // Who is asked for a second time is asked in the background.
+            const behind = asked.has(id)
+            asked.add(id)
+            if (behind) most = Math.max(most, (out.get(key) ?? 0) + 1)
+            if (behind) out.set(key, (out.get(key) ?? 0) + 1)
+            try {
+              await sleep(context, takesMs)
+            } catch (error) {
+              failures++
+              throw error
+            } finally {
+              if (behind) out.set(key, out.get(key)! - 1)
+            }
+            if (fails) {
+              failures++
+              throw new Error('down')
+            }
+            answers++
+            return 'fresh'
+          })
+          const seen: string[] = []
+          for (const [id, next] of calls.entries()) {
+            await clock.advance(next.afterMs)
+            void ask({ ...next, id }, createContext({ clock })).then(answer => seen.push(answer))
+          }
+          await clock.advance(1_000)
+          expect(seen).toHaveLength(calls.length)
+          const { total, failures: failed } = dependency.snapshot()
+          expect({ failed, succeeded: total - failed }).toEqual({ failed: failures, succeeded: answers })
+          const { fresh, stale, default: made } = guarded.snapshot()
+          expect(fresh + stale + made).toBe(calls.length)
+          expect(seen.filter(answer => answer === 'default')).toHaveLength(made)
+          expect(most).toBeLessThanOrEqual(refreshMs === 0 ? 0 : 1)
+          expect(guarded.snapshot()).toMatchObject({ refreshing: 0 })
           expect(clock.armed).toBe(0)
         },
       ),

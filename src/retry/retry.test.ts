@@ -575,6 +575,52 @@ describe('code that used p-retry moves over', () => {
   })
 })
 
+test('a retry without options is not one without end: three attempts, with waits, as far as a budget goes', async () => {
+  for (const protect of [retry(), retry({}), retry({ idempotent: true })]) {
+    const clock = manualClock({ startMs: 0 })
+    const { context } = openContext({ clock, idempotent: true })
+    let calls = 0
+    const call = protect(() => {
+      calls++
+      return Promise.reject(unavailable())
+    })
+    const failed = call('x', context).catch((error: unknown) => error)
+    for (let i = 0; i < 20; i++) await clock.advance(1_000)
+    expect(isFinal(await failed)).toBe(true)
+    expect(calls).toBeLessThanOrEqual(3)
+  }
+  // A thousand of them at once do not make three thousand calls.
+  const clock = manualClock({ startMs: 0 })
+  const { context } = openContext({ clock, idempotent: true })
+  let calls = 0
+  const call = retry()(() => {
+    calls++
+    return Promise.reject(Object.assign(new Error('down'), { status: 503 }))
+  })
+  const all = Promise.all(Array.from({ length: 1_000 }, () => call('x', context).catch(() => {})))
+  await clock.flush()
+  expect(calls).toBe(1_000)
+  for (let i = 0; i < 20; i++) await clock.advance(1_000)
+  await all
+  expect(calls).toBeLessThanOrEqual(1_000 + 100 + 10)
+})
+
+test('a wait of more than 24.8 days, which no timer of Node can hold, does not come at once', async () => {
+  const open = openContext({ idempotent: true })
+  let calls = 0
+  // On the clock of the process: what fires at once is its timer.
+  const call = retry({ backoff: backoff.constant(2 ** 40), budget: false })(() => {
+    calls++
+    return Promise.reject(Object.assign(new Error('down'), { status: 503 }))
+  })('x', open.context)
+  const ended = call.catch((error: unknown) => error)
+  for (let i = 0; i < 5; i++) await new Promise(resolve => setTimeout(resolve, 10))
+  expect(calls).toBe(1)
+  open.cancel('enough')
+  expect(await ended).toBe('enough')
+  expect(calls).toBe(1)
+})
+
 test('a backoff is told what was waited before', async () => {
   const decorrelated = backoff.decorrelated({ baseMs: 100, maxMs: 1_000 })
   const { clock, context, protect } = made({ attempts: 4, backoff: decorrelated })

@@ -43,7 +43,8 @@ test('calls that a handler makes leave no listener on the call that it answers',
   const below = client(backend)
   const listeners: number[] = []
   let raw: ServerUnaryCall<ItemRequest, Item> | undefined
-  const implementation = serve<CatalogServer>({
+  type Implementation = Parameters<typeof serve<CatalogServer>>[0]
+  const partial: Partial<Implementation> = {
     async getItem({ id }, context) {
       for (let i = 0; i < 50; i++) {
         await below.getItem({ id }, context)
@@ -51,7 +52,8 @@ test('calls that a handler makes leave no listener on the call that it answers',
       }
       return { id, name: 'done' }
     },
-  } as Parameters<typeof serve<CatalogServer>>[0])
+  }
+  const implementation = serve<CatalogServer>(partial as Implementation)
   const { generated } = await start({
     getItem(call, callback) {
       raw = call

@@ -171,7 +171,7 @@ test('whatever is changed while calls are out, no counter falls below zero, and 
         return n + context.attempt
       }
       const off: Middleware<Ask, number> = next => (ask, context) =>
-        features.isOn('it', context, key(ask)) ? next(ask, context) : Promise.resolve(0)
+        features.isOn('it', context, key(ask)) ? next(ask, context) : Promise.resolve(0 as never)
       const { places, cache, standIn, flights, faults } = made
       const calls = [
         chain<Ask, number>(
