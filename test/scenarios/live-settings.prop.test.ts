@@ -125,6 +125,11 @@ test('whatever is changed while calls are out, no counter falls below zero, and 
         state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0
         return (state >>> 0) / 2 ** 32
       }
+      const pause = (ms: number): Promise<void> =>
+        new Promise(ring => {
+          const alarm = { at: 0, keepAlive: false, next: undefined, previous: undefined, ring }
+          clock.arm(alarm, clock.now() + ms)
+        })
       const key = ({ n }: Ask): string => `key ${n % 3}`
       const hot = hotKeys({ minPerSecond: 0 })
       const store = memoryStore({ maxEntries: 2 })
@@ -148,7 +153,7 @@ test('whatever is changed while calls are out, no counter falls below zero, and 
         standIn: fallback<Ask, number>({
           store,
           key,
-          default: async () => -1,
+          default: () => pause(3).then(() => -1),
           limit: 1,
           refreshMs: 10,
           when: () => true,
@@ -162,10 +167,7 @@ test('whatever is changed while calls are out, no counter falls below zero, and 
       }
       const handler = async ({ n, worksMs, how }: Ask, context: Context): Promise<number> => {
         if (how === 'throws') throw new TypeError('a mistake')
-        await new Promise<void>(resolve => {
-          const alarm = { at: 0, keepAlive: false, next: undefined, previous: undefined, ring: resolve }
-          clock.arm(alarm, clock.now() + worksMs)
-        })
+        await pause(worksMs)
         if (how === 'fails') throw Object.assign(new Error('down'), { status: 503 })
         if (how === 'is to blame') throw Object.assign(new Error('not found'), { status: 404 })
         return n + context.attempt
