@@ -1,4 +1,5 @@
-/** `npm run bench:NAME`: set-up, a fresh build, then bench/NAME/main.ts, which measures dist/ as users get it. */
+/** `npm run bench:NAME`: set-up, a build where the last is not new, then bench/NAME/main.ts, which measures dist/ as users get it. */
+import { readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { benches, fail, root, run, setUp } from './setup.mjs'
 
@@ -12,8 +13,27 @@ if (!names.includes(name)) {
 }
 
 for (const line of setUp({ needs: ['redis'], folders: ['.', 'bench'] })) console.error(`set-up: ${line}`)
-if (!run('npm', ['run', '--silent', 'build'])) fail('The build failed; its message is above.')
+/** Written when a build is whole; every build removes it first. */
+const stamp = join(root, 'dist', '.built')
+if (!isBuilt()) {
+  if (!run('npm', ['run', '--silent', 'build'])) fail('The build failed; its message is above.')
+  writeFileSync(stamp, '')
+}
 
 const env = { NODE_ENV: 'production', TSX_TSCONFIG_PATH: join(root, 'bench', 'tsconfig.json') }
 const ok = run(process.execPath, ['--import', 'tsx', join('bench', name, 'main.ts'), ...args], { env })
 process.exitCode = ok ? 0 : 1
+
+function isBuilt() {
+  const built = changedAt(stamp)
+  const inputs = [
+    'src',
+    ...readdirSync(join(root, 'src'), { recursive: true }).map(name => join('src', name)),
+  ]
+  inputs.push('tsconfig.json', 'tsconfig.build.json', 'package.json')
+  return inputs.every(name => changedAt(join(root, name)) < built)
+}
+
+function changedAt(path) {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0
+}

@@ -28,7 +28,7 @@ const SPEED = 0.85
 const LATE_MS = 5
 const TRIES = 3
 /** How often the speed of the core is looked at, and for how long, for the fastest, before anything is measured. */
-const CALIBRATIONS = quick ? 5 : 30
+const CALIBRATIONS = quick ? 3 : 30
 const LOOK_MS = 100
 /** A point waits so long for its core to be fast. */
 const WAIT_S = 4
@@ -153,6 +153,7 @@ export async function watched<T>(server: Running, measure: () => Promise<T>): Pr
 
 /** Waits until the server's core is fast, if it is not for too long: slow spells last for some seconds. */
 async function fastCore(): Promise<void> {
+  if (spareS <= 0) return
   const most = Math.min(spareS, WAIT_S)
   const startedAt = performance.now()
   let waitedS = 0
