@@ -42,27 +42,61 @@ const factories: Readonly<Record<string, readonly [make: (options: any) => unkno
   pacer: [ratelimit.pacer, { ratePerSecond: 5 }],
   concurrency: [ratelimit.concurrency, { limit: 5 }],
   rateLimit: [options => ratelimit.rateLimit(limiter, options), {}],
-  throttle: [throttle, { k: 2, windowMs: 10_000, minRequests: 5 }],
-  circuit: [circuit, { failureRatio: 0.5, minimum: 5, windowMs: 5_000, openMs: 500, clock }],
+  throttle: [
+    throttle,
+    {
+      ...{ k: 2, windowMs: 10_000, buckets: 10, reactMs: 500, minRequests: 5, rejectWeight: 0.5 },
+      ...{ maxRejection: 0.9, probesPerSecond: 2, unansweredMs: 100 },
+    },
+  ],
+  circuit: [
+    circuit,
+    {
+      ...{
+        failureRatio: 0.5,
+        slowMs: 50,
+        slowRatio: 0.5,
+        minimum: 5,
+        consecutiveFailures: 5,
+        windowMs: 5_000,
+      },
+      ...{ buckets: 5, openMs: 500, openFactor: 2, maxOpenMs: 5_000, jitterRatio: 0.1, probes: 2 },
+      ...{ successesToClose: 2, probeFailures: 1, probeTimeoutMs: 500, clock },
+    },
+  ],
   keyed: [options => keyed(() => circuit({ clock }), options), { max: 5, idleMs: 500 }],
   breaker: [options => breaker(circuit(), options), {}],
-  bulkhead: [bulkhead, { limit: 5, queue: 5, maxWaitMs: 5 }],
+  bulkhead: [bulkhead, { limit: 5, queue: 5, maxWaitMs: 5, lifoAfterMs: 5 }],
   lanes: [lanes, { lanes: { a: { limit: 1 } }, classify: () => 'a' }],
-  hotKeys: [hotKeys, { capacity: 5 }],
-  bySpeed: [bySpeed, { key, slowMs: 5 }],
-  workers: [workers, { module, size: 1, queue: 1 }],
-  fallback: [fallback, { default: 'none', limit: 5, timeoutMs: 5 }],
-  stale: [stale, { key, freshMs: 5, staleMs: 5 }],
-  singleflight: [singleflight, { key, maxAgeMs: 5 }],
+  hotKeys: [hotKeys, { capacity: 5, hotShare: 0.5, minPerSecond: 5, halfLifeMs: 500 }],
+  bySpeed: [bySpeed, { key, slowMs: 5, fastMs: 2, maxKeys: 5 }],
+  workers: [workers, { module, size: 1, queue: 1, maxWaitMs: 5, graceMs: 5 }],
+  fallback: [fallback, { default: 'none', limit: 5, timeoutMs: 5, maxStaleMs: 5, refreshMs: 5 }],
+  stale: [
+    stale,
+    {
+      ...{ key, freshMs: 5, staleMs: 5, ifErrorMs: 5, absentMs: 5, jitterRatio: 0.5, refreshMs: 5 },
+      ...{ maxRefreshes: 5, storeTimeoutMs: 5, storePauseMs: 5 },
+    },
+  ],
+  singleflight: [singleflight, { key, maxAgeMs: 5, maxFlights: 5 }],
   memoryStore: [memoryStore, { maxEntries: 5 }],
   switches: [options => switches({ a: options }), { rampMs: 5 }],
-  assemble: [assemble, { optional: { a: async () => 1 }, reserveMs: 5 }],
-  redisStore: [redisStore, { client, maxLength: 5 }],
+  assemble: [assemble, { optional: { a: async () => 1 }, reserveMs: 5, fallbackMs: 5 }],
+  redisStore: [redisStore, { client, maxLength: 5, rememberMs: 5 }],
   redisSwitches: [redisSwitches, { client, switches: switches({ a: {} }), pollMs: 50 }],
   fault: [fault, { seed: 1 }],
-  retry: [retry, { retries: 2 }],
-  hedge: [hedge, { delayMs: 5, attempts: 2 }],
-  retryBudget: [retryBudget, { ratio: 0.1 }],
+  retry: [retry, { attempts: 2, minUsefulMs: 5, maxHintMs: 5 }],
+  'retry as p-retry': [
+    retry,
+    { retries: 2, minTimeout: 5, maxTimeout: 50, factor: 2, maxRetryTime: 500, random: Math.random },
+  ],
+  hedge: [
+    hedge,
+    { delayMs: 5, attempts: 2, quantile: 0.9, minSamples: 5, periodMs: 50, minUsefulMs: 5, maxHintMs: 5 },
+  ],
+  retryBudget: [retryBudget, { ratio: 0.1, minPerSecond: 5, ttlMs: 500 }],
+  'retryBudget in tokens': [retryBudget, { maxTokens: 5, tokenRatio: 0.1 }],
   'backoff.exponential': [backoff.exponential, { baseMs: 5, maxMs: 50, factor: 2 }],
   shed: [options => shed(fixed({ limit: 1 }), options), {}],
   adaptive: [adaptive, { burstWaitMs: 100, standingWaitMs: 5, minLimit: 1 }],
@@ -100,7 +134,7 @@ function optionsOf(act: () => unknown): readonly string[] {
   return []
 }
 
-const bad = [Number.NaN, '5', {}, [5], true, () => 5]
+const bad = [Number.NaN, Number.NEGATIVE_INFINITY, '5', {}, [5], true, () => 5]
 
 describe.each(Object.entries(factories).map(([name, [make, good]]) => ({ name, make, good })))(
   '$name',

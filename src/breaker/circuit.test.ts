@@ -396,6 +396,38 @@ test('a probe that was lost before the settings changed is judged by those of be
   expect(real.snapshot()).toMatchObject({ state: 'open', reopens: 1, openForMs: 10_000 })
 })
 
+test('what is no snapshot is not restored, nor any part of it', () => {
+  const clock = manualClock()
+  const real = circuit({ clock, consecutiveFailures: 1 })
+  ;(real.admit(clock.now()) as Pass).settle('failure', clock.now())
+  const before = real.snapshot()
+  const good = JSON.parse(JSON.stringify(before)) as Record<string, unknown>
+  const other = circuit({ clock })
+  const untouched = other.snapshot()
+  const bad: Record<string, unknown>[] = [
+    { state: 'ajar' },
+    { openForMs: null },
+    { openForMs: Number.NaN },
+    { openForMs: -1 },
+    { reopens: 0.5 },
+    { streak: '1' },
+    { probes: undefined },
+    { probes: { successes: -1, failures: 0 } },
+    { window: undefined },
+    { window: { ...before.window, bucketMs: 0 } },
+    { window: { ...before.window, sinceBucketStartMs: null } },
+    { window: { ...before.window, counts: [1] } },
+    { window: { ...before.window, counts: [[1, 0, 0, 9]] } },
+    { window: { ...before.window, counts: [[1, null, 0]] } },
+  ]
+  for (const part of bad) {
+    expect(() => other.restore({ ...good, ...part } as never)).toThrow(/Expected `snapshot\./)
+    expect(other.snapshot()).toEqual(untouched)
+  }
+  other.restore(good as never)
+  expect(other.state).toBe('open')
+})
+
 test('options are checked', () => {
   expect(() => circuit({ failureRatio: 0 })).toThrow(
     'Expected `failureRatio` to be a number above 0 to 1, got 0',

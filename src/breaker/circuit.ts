@@ -33,7 +33,7 @@ import {
   circuitSettingNames,
 } from './circuit-options.ts'
 import { CircuitPass } from './circuit-pass.ts'
-import type { CircuitSnapshot, CircuitState } from './circuit-state.ts'
+import { type CircuitSnapshot, type CircuitState, checkSnapshot } from './circuit-state.ts'
 import { Probes } from './probes.ts'
 import { Tally } from './tally.ts'
 
@@ -168,6 +168,7 @@ export class Circuit implements Breaker<CircuitOptions, CircuitSnapshot> {
 
   /** Goes on from where `snapshot` was taken, in this or another process. Probes that were out then have their places back. */
   restore(snapshot: CircuitSnapshot): void {
+    checkSnapshot(snapshot)
     const now = this.clock.now()
     this.openUntil = now + snapshot.openForMs
     this.reopens = snapshot.reopens

@@ -12,6 +12,7 @@ import { degraded } from './events.ts'
 import { fallback } from './fallback.ts'
 import { fallbackError } from './fallback-error.ts'
 import { memoryStore } from './memory-store.ts'
+import { stale } from './stale.ts'
 
 const settled = (promise: Promise<unknown>) =>
   promise.then(
@@ -231,6 +232,29 @@ describe('fallback', () => {
     expect(works).toHaveLength(5)
     expect(guarded.snapshot()).toMatchObject({ refreshing: 0 })
     expect(clock.armed).toBe(0)
+  })
+
+  it('leaves the call its own error where the rule that decides throws', async () => {
+    const original = Object.assign(new Error('down'), { status: 503 })
+    const mistake = new TypeError('a mistake in the rule')
+    const when = (): never => {
+      throw mistake
+    }
+    const guarded = fallback<string, string>({ default: 'default', when })
+    const cached = stale<string, string>({ key: () => 'a', freshMs: 0, ifErrorMs: 1_000, when })
+    let fails = false
+    const handler = async (): Promise<string> => {
+      if (fails) throw original
+      return 'fresh'
+    }
+    const kept = cached(handler)
+    await kept('x', createContext())
+    fails = true
+    for (const call of [guarded(handler), kept]) {
+      await expect(call('x', createContext())).rejects.toBe(original)
+      expect(fallbackError(original)).toBe(mistake)
+    }
+    expect(guarded.snapshot()).toMatchObject({ fresh: 0, default: 0, failed: 1 })
   })
 
   it('tells whoever listens', async () => {

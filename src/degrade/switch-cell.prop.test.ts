@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { createContext } from '../core/context.ts'
 import { type Criticality, criticalities } from '../core/criticality.ts'
 import { manualClock } from '../testing/manual-clock.ts'
 import { switches } from './switches.ts'
@@ -120,6 +121,24 @@ describe('a switch', () => {
           expect(off(100)).toEqual(keys)
         },
       ),
+    )
+  })
+
+  it('is on where it is none, whatever it is called and however everything else is set', () => {
+    const names = fc.oneof(
+      fc.string(),
+      fc.constantFrom('__proto__', 'constructor', 'toString', 'it ', 'IT', ''),
+    )
+    fc.assert(
+      fc.property(names, setting, fc.constantFrom(...criticalities), (name, set, criticality) => {
+        fc.pre(name !== 'it')
+        const features = switches({ it: { levels: 3, default: { level: 3 } } })
+        features.set('it', set)
+        const context = createContext({ criticality, caller: 'caller' })
+        expect(features.level(name, context)).toBe(0)
+        expect(features.isOn(name)).toBe(true)
+        expect(() => features.set(name as 'it', { level: 1 })).toThrow('has no switch')
+      }),
     )
   })
 

@@ -1,5 +1,6 @@
 import type { Context } from '../core/context.ts'
 import { failureOf } from '../internal/failure.ts'
+import { attachFallbackError } from './fallback-error.ts'
 
 /** Whether something else may stand in for the answer that failed with `error`. */
 export type Trigger = (error: unknown, context: Context) => boolean
@@ -14,7 +15,16 @@ export const isTrouble: Trigger = error => {
   return failure !== 'answered' && failure !== 'cancelled'
 }
 
-/** Whether `error` calls for a stand-in, and there is still somebody to give it to. */
+/**
+ * Whether `error` calls for a stand-in, and there is still somebody to give it to. Where that cannot be told, the call
+ * fails with its own error, and what `when` threw is attached to that.
+ */
 export function calledFor(when: Trigger, error: unknown, context: Context): boolean {
-  return !context.ended && when(error, context)
+  if (context.ended) return false
+  try {
+    return when(error, context)
+  } catch (second) {
+    attachFallbackError(error, second)
+    return false
+  }
 }
