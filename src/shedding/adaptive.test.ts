@@ -118,6 +118,19 @@ describe('who is turned away', () => {
     expect(shedder.offer(shedCall({ route: '/dear' }), 1, 10)).toBe('wait')
     expect(shedder.offer(shedCall({ route: '/cheap' }), 1, 10)).toBe('queued')
   })
+
+  test('not a call that is the only one, however expensive it is', () => {
+    for (const ms of [20, 40, 80, 300]) {
+      const shedder = adaptive()
+      const learnt = shedCall({ route: '/report' })
+      shedder.offer(learnt, 0)
+      shedder.learnCost(learnt, ms)
+      learnt.success(ms)
+      // A light call has kept the loop for a moment, and another one waits.
+      shedder.offer(shedCall({ route: '/cheap' }), 1_000, 6)
+      expect(shedder.offer(shedCall({ route: '/report' }), 1_000, 6)).toBe('queued')
+    }
+  })
 })
 
 /** Calls of 2 ms at `load` times what fits, for `ms`; a batch runs every 6 ms. Returns what was served. */

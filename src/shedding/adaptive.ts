@@ -281,7 +281,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
   /** Whether so much work, not held back by the limit, is before it that those behind it would have to be refused. */
   private isTooMuch(call: ShedCall): boolean {
     if (this.inFlight >= this.knee.limit) return false
-    return this.queue.workBefore(call) + RESERVE * call.costMs > this.patience.waitMs
+    return this.queue.workBefore(call) > this.patience.roomFor(RESERVE * call.costMs)
   }
 
   /** Refuses those in the call's lane that would be served too late; true when the call itself is among them. */

@@ -33,6 +33,14 @@ export class Patience {
     this.keepUpMs = Math.max(KEEP_UP * standingWaitMs, grainsMs)
   }
 
+  /**
+   * How much work may be before a call that wants so much in reserve. Half of the longest wait it may always find
+   * there, or a call that costs more than a third of that could not wait at all, though it be the only one.
+   */
+  roomFor(reserveMs: number): number {
+    return Math.max(this.waitMs / 2, this.waitMs - reserveMs)
+  }
+
   /** The loop has stood still until now. False if it did so a moment ago as well. */
   stalled(now: number): boolean {
     if (now - this.stalledAt < STALL_EVERY_MS) return false

@@ -1,14 +1,16 @@
 /** Frameworks as they are, behind the intake: what they see of requests that are let in, and nothing of the others. */
 import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
+import { createRequire } from 'node:module'
 import express from 'express'
-import express4 from 'express4'
 import fastify from 'fastify'
 import Koa from 'koa'
 import { describe, expect, test } from 'vitest'
 import { dial, listen, oneByOne, until } from '../../../test/support/shed-server.ts'
 import { fixed, type Shedder } from '../../shedding/index.ts'
 import { shedServer } from './shed-server.ts'
+
+const express4: typeof express = createRequire(import.meta.url)('express4')
 
 /** What a framework is asked to do, the same for each. */
 interface App {
@@ -25,7 +27,7 @@ type Make = (shedder: Shedder) => Promise<App>
 
 const frameworks: Readonly<Record<string, Make>> = {
   'express 5': async shedder => expressApp(shedder, express),
-  'express 4': async shedder => expressApp(shedder, express4 as unknown as typeof express),
+  'express 4': async shedder => expressApp(shedder, express4),
 
   async fastify(shedder) {
     const seen: string[] = []
