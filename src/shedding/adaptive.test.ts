@@ -103,6 +103,23 @@ describe('who is turned away', () => {
     expect(verdicts).toEqual(['queued', 'queued', 'queued', 'full', 'full'])
   })
 
+  test('where no more may wait, those that matter least make room for those that matter more', () => {
+    const shedder = adaptive({ maxQueued: 3 })
+    const waiting = [
+      watched({ criticality: 'sheddable' }),
+      watched({ criticality: 'sheddable-plus', attempt: 2 }),
+      watched({ criticality: 'sheddable-plus' }),
+    ]
+    for (const { call } of waiting) expect(shedder.offer(call, 0, 10)).toBe('queued')
+    expect(shedder.offer(shedCall({ criticality: 'sheddable' }), 1, 10)).toBe('full')
+    for (let i = 0; i < 3; i++) expect(shedder.offer(shedCall(), 1, 10)).toBe('queued')
+    expect(waiting.map(({ told }) => told)).toEqual([['full'], ['full'], ['full']])
+    expect(shedder.offer(shedCall(), 1, 10)).toBe('full')
+    expect(shedder.offer(shedCall({ criticality: 'critical-plus' }), 1, 10)).toBe('queued')
+    expect(shedder.queued).toBe(3)
+    expect(shedder.snapshot().refused.full).toBe(6)
+  })
+
   test('an expensive call before many cheap ones', () => {
     const shedder = adaptive()
     for (const [route, ms] of [

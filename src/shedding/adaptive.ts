@@ -123,13 +123,15 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
       this.begin(call, now)
       return 'run'
     }
-    if (queue.size >= this.settings.maxQueued) return this.refusal('full', now)
     const stands = queue.standsFor(call.importance)
     if (!stands && this.isTooMuch(call)) return this.refusal('wait', now)
-    if (this.calm) {
-      this.calm = false
-      this.rate.restart(now)
+    if (queue.size >= this.settings.maxQueued) {
+      const lesser = queue.takeLesser(call)
+      if (lesser === undefined) return this.refusal('full', now)
+      this.turnAway(lesser, 'full', now)
     }
+    if (this.calm) this.rate.restart(now)
+    this.calm = false
     queue.push(call)
     return stands && this.trim(call, now) ? this.refusal('wait', now) : 'queued'
   }
@@ -145,10 +147,8 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     let stands = false
     for (const [importance, own] of queue.classes.entries()) {
       const { oldestAt } = own
-      if (oldestAt === Infinity) {
-        own.stands = false
-        continue
-      }
+      own.stands &&= oldestAt !== Infinity
+      if (oldestAt === Infinity) continue
       if (!own.stands && known && now - oldestAt > LONG_WAIT_MS) {
         own.stands = arrivals.exceed(importance, rate.perMs, rate.deviation)
       }

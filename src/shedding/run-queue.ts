@@ -176,6 +176,16 @@ export class RunQueue {
     return this.removed(this.classes[call.importance]!.laneOf(call).takeFromLast(sparing))
   }
 
+  /** Removes a call that matters less than `call`, of the class that matters least: second tries first. */
+  takeLesser(call: ShedCall): ShedCall | undefined {
+    for (let k = CLASSES - 1; k > call.importance; k--) {
+      const { first, again } = this.classes[k]!
+      const lesser = this.removed(again.takeFromLast() ?? first.takeFromLast())
+      if (lesser !== undefined) return lesser
+    }
+    return undefined
+  }
+
   /** Removes a call of a class that came before `time`, or `ownTime` if its tenant has had less than its share. */
   takeOlder(queue: ClassQueue, time: number, ownTime: number = time): ShedCall | undefined {
     return this.removed(queue.first.takeOlder(time, ownTime) ?? queue.again.takeOlder(time, ownTime))
