@@ -51,9 +51,8 @@ export function keyed<M extends Keepable>(factory: (key: string) => M, options: 
 
 /**
  * Mechanisms by key, at most `max` of them. The key that has gone unused the longest makes room for a new one, but
- * one that keeps calls away or is
- * held by hand (`holding`) is passed over: otherwise a stream of new keys could reset it. Where
- * everything that is looked at holds, the new key has no place, and shares one mechanism with all such keys.
+ * one that keeps calls away or is held by hand (`holding`) is passed over: otherwise a stream of new keys could reset
+ * it. Where everything that is looked at holds, the new key has no place, and shares one mechanism with all such keys.
  */
 export class Keyed<M extends Keepable> implements Mechanism<KeyedOptions, KeyedSnapshot> {
   readonly kind = 'keyed'

@@ -8,7 +8,6 @@
  * Whatever has not come when the reserve begins is left out, so that the page is there before its deadline. Where a
  * module has a fallback, time for that is kept of the page's.
  */
-
 import { callWithin } from '../core/ambient.ts'
 import {
   type DegradedPart,

@@ -6,7 +6,6 @@
  *   default   something that is always at hand, or that can be made without the dependency that failed
  *   error     the one that the call failed with
  */
-
 import { callWithin } from '../core/ambient.ts'
 import { type DegradedPart, markDegraded } from '../core/answer-fields.ts'
 import { layer } from '../core/chain.ts'

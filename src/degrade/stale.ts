@@ -7,7 +7,6 @@
  * A copy is as old as the call that brought it is long ago, counted from when that call began. freshMs is shortened
  * by a random part of up to jitterRatio, for each copy anew: copies that were made together do not run out together.
  */
-
 import { markDegraded } from '../core/answer-fields.ts'
 import { layer } from '../core/chain.ts'
 import { type Clock, systemClock } from '../core/clock.ts'

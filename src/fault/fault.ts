@@ -6,7 +6,6 @@
  *   what happens latency, then the ending (error, abort or hang) if there is one, before or after the work;
  *                bytesPerSecond: size(request) / rate before the work and size(answer) / rate after it
  */
-
 import { layer } from '../core/chain.ts'
 import type { Context } from '../core/context.ts'
 import { createEvent, type Event } from '../core/event.ts'

@@ -18,7 +18,6 @@
  * So a key is called hot only if count - error, which it surely has, is a share of `hotShare` of W; and a key with
  * more than hotShare + 1/n of W is always called hot.
  */
-
 import { type Mechanism, register } from '../core/mechanism.ts'
 import { knownOptions, nameOption, numberOption } from '../core/options.ts'
 import { announceSettings } from '../core/settings.ts'

@@ -12,7 +12,6 @@
  * call that had waited for it is refused. Why the last first: once a line is old, those at its head have mostly
  * been given up by whoever sent them (Maurer, "Fail at Scale", ACM Queue 13/8, 2015).
  */
-
 import type { Criticality } from '../core/criticality.ts'
 import { criticalities } from '../core/criticality.ts'
 import type { Mechanism } from '../core/mechanism.ts'

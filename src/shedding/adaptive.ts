@@ -23,7 +23,6 @@
  * Why not by delay alone, as in CoDel? An 80 ms pause at 70 % load leaves a queue that takes 270 ms to go away, and
  * so does an overload of a third of a second. Only the rates tell the one from the other.
  */
-
 import { register } from '../core/mechanism.ts'
 import { knownOptions, nameOption } from '../core/options.ts'
 import {

@@ -4,7 +4,6 @@
  *   L ← ⌊L·b⌋     a call was dropped, or took longer than the timeout
  *   L ← L + 1     at least half of L was in flight when the call began
  */
-
 import { register } from '../core/mechanism.ts'
 import { numberOption } from '../core/options.ts'
 import { overlay } from '../internal/overlay.ts'

@@ -19,7 +19,6 @@
  *   It counts errors as answers, and an error that comes at once is a very short time; here only successes count.
  *   Before the first bucket is full it lets one call in at a time; here it refuses nobody yet.
  */
-
 import { register } from '../core/mechanism.ts'
 import { functionOption, numberOption } from '../core/options.ts'
 import { overlay } from '../internal/overlay.ts'

@@ -13,7 +13,6 @@
  * g = 1, or it creeps up for ever under a mild overload. And the limit may fall to 4, because on one thread 20
  * calls in flight are already a long queue.
  */
-
 import { register } from '../core/mechanism.ts'
 import { numberOption } from '../core/options.ts'
 import { overlay } from '../internal/overlay.ts'

@@ -28,7 +28,6 @@
  *
  * Only calls that began in the window count for r: the others tell of a limit that is gone.
  */
-
 import type { ShedCall } from './call.ts'
 import { clamp } from './limit-range.ts'
 import type { RouteBook } from './route-book.ts'

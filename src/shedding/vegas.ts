@@ -14,7 +14,6 @@
  * The original then takes the time of the one call in hand, which under load is a long one: each probe raises R0,
  * and with it the limit. Here it is the shortest time since the probe before.
  */
-
 import { register } from '../core/mechanism.ts'
 import { functionOption, numberOption } from '../core/options.ts'
 import { overlay } from '../internal/overlay.ts'
