@@ -76,7 +76,7 @@ const factories: Readonly<Record<string, readonly [make: (options: any) => unkno
     stale,
     {
       ...{ key, freshMs: 5, staleMs: 5, ifErrorMs: 5, absentMs: 5, jitterRatio: 0.5, refreshMs: 5 },
-      ...{ maxRefreshes: 5, storeTimeoutMs: 5, storePauseMs: 5 },
+      ...{ maxRefreshes: 5, storeTimeoutMs: 5, storePauseMs: 5, forgetTimeoutMs: 5 },
     },
   ],
   singleflight: [singleflight, { key, maxAgeMs: 5, maxFlights: 5 }],
@@ -84,7 +84,7 @@ const factories: Readonly<Record<string, readonly [make: (options: any) => unkno
   switches: [options => switches({ a: options }), { rampMs: 5 }],
   assemble: [assemble, { optional: { a: async () => 1 }, reserveMs: 5, fallbackMs: 5 }],
   redisStore: [redisStore, { client, maxLength: 5, rememberMs: 5 }],
-  redisSwitches: [redisSwitches, { client, switches: switches({ a: {} }), pollMs: 50 }],
+  redisSwitches: [redisSwitches, { client, switches: switches({ a: {} }), pollMs: 50, timeoutMs: 50 }],
   fault: [fault, { seed: 1 }],
   retry: [retry, { attempts: 2, minUsefulMs: 5, maxHintMs: 5 }],
   'retry as p-retry': [

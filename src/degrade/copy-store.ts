@@ -24,7 +24,7 @@ export interface Copy {
 
 /**
  * Keeps copies by key. What was asked for earlier never replaces what was asked for later, nor anything that was
- * deleted meanwhile: a slow answer that is overtaken by a newer one is dropped. A store measures time by one clock
+ * deleted meanwhile or in that very instant: a slow answer that is overtaken by a newer one is dropped. A store measures time by one clock
  * of its own, or by `now` where it has none.
  */
 export interface CopyStore {

@@ -110,7 +110,7 @@ class LruStore implements MemoryStore {
 
   private put(key: string, entry: Entry): void {
     const held = this.entries.get(key)
-    if (held !== undefined && held.askedAt > entry.askedAt) {
+    if (held !== undefined && isLate(entry, held)) {
       this.late++
       return
     }
@@ -130,4 +130,13 @@ class LruStore implements MemoryStore {
       this.evicted++
     }
   }
+}
+
+/**
+ * What was asked for in the very instant of a deletion may have been asked for before it. Not to keep it costs one
+ * call more; to keep it would bring back what was deleted.
+ */
+function isLate(entry: Entry, held: Entry): boolean {
+  if (held.askedAt !== entry.askedAt) return held.askedAt > entry.askedAt
+  return held.kept === undefined && entry.kept !== undefined
 }

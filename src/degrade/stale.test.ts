@@ -170,6 +170,16 @@ describe('stale', () => {
     expect(calls).toHaveLength(2)
   })
 
+  it('does not keep an answer that was asked for in the same instant in which its key was forgotten', async () => {
+    const { calls, call, cache, context } = setUp()
+    const before = call('a', context)
+    await cache.forget('a')
+    calls[0]!.resolve('from before the change')
+    await before
+    void call('a', context)
+    expect(calls).toHaveLength(2)
+  })
+
   it('remembers that there is nothing, for a time of its own and not a moment longer', async () => {
     const { calls, call, context, clock, fill, cache } = setUp({ absentMs: 20 })
     await fill(null)
@@ -245,6 +255,28 @@ describe('stale', () => {
     expect(reads).toBe(1)
     await expect(cache.forget('a')).rejects.toThrow('down')
     expect(cache.snapshot()).toMatchObject({ called: 2, storeFailures: 2 })
+    expect(clock.armed).toBe(0)
+  })
+
+  it('forgets within a time of its own, or says that it may not have, when the store hangs', async () => {
+    const clock = manualClock()
+    const hung = {
+      get: () => undefined,
+      set: () => {},
+      delete: () => new Promise<void>(() => {}),
+    }
+    const cache = stale({ key: () => 'a', freshMs: 100, store: hung, forgetTimeoutMs: 200, clock })
+    let answer: unknown = 'none'
+    void settled(cache.forget('a')).then(error => {
+      answer = error
+    })
+    await clock.advance(199)
+    expect(answer).toBe('none')
+    await clock.advance(1)
+    expect(answer).toMatchObject({
+      message: 'stale: the store has not answered in 200 ms, so what was to be forgotten may still be there',
+    })
+    expect(cache.snapshot().storeFailures).toBe(1)
     expect(clock.armed).toBe(0)
   })
 

@@ -50,6 +50,8 @@ export interface StaleOptions<Req = unknown, Res = unknown> extends Ages, StoreA
   readonly key: (request: Req, context: Context) => string | undefined
   /** Where copies are kept. @default `memoryStore()` */
   readonly store?: CopyStore
+  /** How long `forget` waits for the store before it fails. @default 1000 */
+  readonly forgetTimeoutMs?: number
   /** Which answers say that there is nothing. They are kept for `absentMs` and never after. @default `null` and `undefined` */
   readonly absent?: (answer: Res) => boolean
   /** Which failures say that there is nothing, and are kept for `absentMs` like an answer. @default none */
@@ -85,7 +87,10 @@ export interface StaleSnapshot extends Required<Ages> {
 }
 
 export interface Stale<Req = unknown, Res = unknown> extends Operated<Ages, StaleSnapshot, Req, Res> {
-  /** Drops what is kept under `key`. An answer that was asked for before this is not kept either, when it comes. */
+  /**
+   * Drops what is kept under `key`. An answer that was asked for before this is not kept either, when it comes. Fails
+   * when the store fails, or has not answered in `forgetTimeoutMs`: the copy may then still be there, or may not.
+   */
   forget(key: string): Promise<void>
 }
 
@@ -118,6 +123,7 @@ class StaleCache<Req, Res> implements Mechanism<Ages, StaleSnapshot> {
   private readonly isAbsentError: ((error: unknown) => boolean) | undefined
   private readonly when: Trigger
   private readonly refresher: Refresher
+  private readonly forgetTimeoutMs: number
   private readonly random: () => number
   private ages: Required<Ages>
   private fresh: number
@@ -132,6 +138,7 @@ class StaleCache<Req, Res> implements Mechanism<Ages, StaleSnapshot> {
       ...ages,
       'key',
       'store',
+      'forgetTimeoutMs',
       'absent',
       'absentError',
       'when',
@@ -145,6 +152,8 @@ class StaleCache<Req, Res> implements Mechanism<Ages, StaleSnapshot> {
     this.name = nameOption('name', options.name ?? 'stale')
     this.key = functionOption('key', options.key)
     this.access = new StoreAccess(this.name, options.store ?? memoryStore(), options)
+    const { forgetTimeoutMs = 1000 } = options
+    this.forgetTimeoutMs = numberOption('forgetTimeoutMs', forgetTimeoutMs, { min: 0, above: true })
     this.isAbsent = functionOption(
       'absent',
       options.absent ?? (answer => answer === undefined || answer === null),
@@ -178,7 +187,7 @@ class StaleCache<Req, Res> implements Mechanism<Ages, StaleSnapshot> {
   }
 
   forget(key: string, context: Context): Promise<void> {
-    return this.access.delete(key, context)
+    return this.access.delete(key, context, this.forgetTimeoutMs)
   }
 
   update(changes: Partial<Ages>): void {

@@ -1,6 +1,6 @@
 import { type Context, openContext } from '../core/context.ts'
 import { numberOption } from '../core/options.ts'
-import { settleWithin } from '../internal/settle-within.ts'
+import { attempt, settleBefore, settleWithin } from '../internal/settle-within.ts'
 import type { Copy, CopyStore, Kept, Lifetime } from './copy-store.ts'
 import { type StoreFailure, storeFailed } from './events.ts'
 
@@ -63,10 +63,16 @@ export class StoreAccess {
     }
   }
 
-  /** Unlike a writing this is tried whatever happened before, and fails where it cannot be done. */
-  async delete(key: string, context: Context): Promise<void> {
+  /** Unlike a writing this is tried whatever happened before, and fails where it cannot be done in `limitMs`. */
+  async delete(key: string, context: Context, limitMs: number): Promise<void> {
+    const { clock } = context
+    const late = (): Error =>
+      new Error(
+        `${this.policy}: the store has not answered in ${limitMs} ms, so what was to be forgotten may still be there`,
+      )
     try {
-      await this.store.delete(key, context.clock.now())
+      const deleted = attempt(() => this.store.delete(key, clock.now()))
+      await settleBefore(clock, limitMs, deleted, late)
     } catch (error) {
       this.fail('delete', error, context)
       throw error

@@ -76,6 +76,8 @@ export interface Switches<Name extends string>
   set(name: Name, setting: ManualSetting): void
   /** Takes back what was set by hand. */
   clear(name: Name): void
+  /** Throws what `set` would throw, and sets nothing. */
+  check(name: Name, setting: ManualSetting): void
 }
 
 /**
@@ -129,11 +131,13 @@ class SwitchBoard<Name extends string> implements Switches<Name> {
   }
 
   set(name: Name, setting: ManualSetting): void {
-    const { ttlMs = 3_600_000, ...rest } = setting
-    numberOption('ttlMs', ttlMs, { min: 0, above: true, infinite: true })
-    const cell = this.cell(name)
+    const { ttlMs, ...checked } = this.checked(name, setting)
     const now = this.clock.now()
-    cell.set(checkSetting('', rest, cell.options.levels), now + ttlMs, now)
+    this.cell(name).set(checked, now + ttlMs, now)
+  }
+
+  check(name: Name, setting: ManualSetting): void {
+    this.checked(name, setting)
   }
 
   clear(name: Name): void {
@@ -174,6 +178,12 @@ class SwitchBoard<Name extends string> implements Switches<Name> {
   reset(): void {
     const now = this.clock.now()
     for (const cell of this.cells.values()) cell.reset(now)
+  }
+
+  private checked(name: Name, setting: ManualSetting): Required<ManualSetting> {
+    const { ttlMs = 3_600_000, ...rest } = setting
+    numberOption('ttlMs', ttlMs, { min: 0, above: true, infinite: true })
+    return { ...checkSetting('', rest, this.cell(name).options.levels), ttlMs }
   }
 
   private cell(name: Name): SwitchCell {

@@ -3,7 +3,7 @@ import { createContext, openContext } from '../core/context.ts'
 import { workBehind } from '../core/work.ts'
 import { manualClock } from '../testing/manual-clock.ts'
 import { defer } from './deferred.ts'
-import { attempt, settleWithin } from './settle-within.ts'
+import { attempt, settleBefore, settleWithin } from './settle-within.ts'
 
 const settled = (promise: Promise<unknown>) =>
   promise.then(
@@ -43,6 +43,29 @@ describe('settleWithin', () => {
     expect(await settled(answer)).toBe('before')
     expect(workBehind(answer)).toBe(work.promise)
     work.resolve(1)
+  })
+})
+
+describe('settleBefore', () => {
+  const late = () => new Error('too late')
+
+  it('is what the work comes to, and leaves no timer behind', async () => {
+    const clock = manualClock()
+    const error = new Error('failed')
+    expect(await settleBefore(clock, 10, Promise.resolve(1), late)).toBe(1)
+    expect(await settled(settleBefore(clock, 10, Promise.reject(error), late))).toBe(error)
+    expect(clock.armed).toBe(0)
+  })
+
+  it('fails when the work takes longer, whatever becomes of that', async () => {
+    const clock = manualClock()
+    const work = defer<number>()
+    const got = settled(settleBefore(clock, 10, work.promise, late))
+    await clock.advance(10)
+    expect(await got).toMatchObject({ message: 'too late' })
+    work.reject(new Error('nobody waits for this, and nothing is said of it'))
+    await clock.flush()
+    expect(clock.armed).toBe(0)
   })
 })
 

@@ -1,6 +1,8 @@
+import type { Clock } from '../core/clock.ts'
 import type { Context } from '../core/context.ts'
 import type { Ending, Watcher } from '../core/scope.ts'
 import { answeredEarly } from '../core/work.ts'
+import { after } from './timer.ts'
 
 /**
  * What `work` comes to, or what ended the call if that comes first. Nothing stays behind on the call or on the
@@ -34,6 +36,31 @@ export function settleWithin<T>(context: Context, work: Promise<T>): Promise<T> 
   })
   if (scope.ending !== undefined) answeredEarly(answer, work)
   return answer
+}
+
+/**
+ * What `work` comes to, or the error that `late` makes if that takes longer than `limitMs`. For work that is no part
+ * of a call; what becomes of it afterwards is nobody's concern.
+ */
+export function settleBefore<T>(
+  clock: Clock,
+  limitMs: number,
+  work: Promise<T>,
+  late: () => Error,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const disarm = after(clock, limitMs, () => reject(late()))
+    work.then(
+      value => {
+        disarm()
+        resolve(value)
+      },
+      error => {
+        disarm()
+        reject(error)
+      },
+    )
+  })
 }
 
 /** Calls `work`; one that throws at once has failed like any other. */

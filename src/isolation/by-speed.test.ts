@@ -10,6 +10,7 @@ import { lanes } from './lanes.ts'
 interface Query {
   readonly route: string
   readonly takesMs: number
+  readonly fails?: boolean
 }
 
 describe('bySpeed', () => {
@@ -19,9 +20,10 @@ describe('bySpeed', () => {
     const speed = bySpeed({ key: (query: Query) => query.route, ...options })
     const call = speed.measure(async (query: Query, inner) => {
       await sleep(inner, query.takesMs)
+      if (query.fails) throw new Error('failed')
     })
-    const take = async (route: string, takesMs: number) => {
-      const answer = call({ route, takesMs }, context)
+    const take = async (route: string, takesMs: number, fails = false) => {
+      const answer = call({ route, takesMs, fails }, context).catch(() => undefined)
       await clock.advance(takesMs)
       await answer
     }
@@ -59,6 +61,43 @@ describe('bySpeed', () => {
         },
       ),
       { numRuns: 30 },
+    )
+  })
+
+  it('does not take a slow call for a fast one while it fails quickly', async () => {
+    const { take, classify, speed } = learn({ slowMs: 100 })
+    await take('/report', 400)
+    for (let i = 0; i < 30; i++) await take('/report', 1, true)
+    expect(classify('/report')).toBe('slow')
+    // Nor does what failed quickly from the start hide how long it takes when it works.
+    for (let i = 0; i < 30; i++) await take('/export', 1, true)
+    expect(speed.snapshot().keys).toBe(1)
+    await take('/export', 400)
+    expect(classify('/export')).toBe('slow')
+  })
+
+  it('learns from a failure that a call takes at least so long', async () => {
+    const { take, classify } = learn({ slowMs: 100 })
+    for (let i = 0; i < 20; i++) await take('/item', 5)
+    for (let i = 0; i < 5; i++) await take('/item', 1_000, true)
+    expect(classify('/item')).toBe('slow')
+    await take('/hangs', 1_000, true)
+    expect(classify('/hangs')).toBe('slow')
+  })
+
+  it('takes no key that has worked once for faster because of what fails', async () => {
+    const call = fc.record({ ms: fc.integer({ min: 0, max: 300 }), fails: fc.boolean() })
+    await fc.assert(
+      fc.asyncProperty(fc.array(call, { maxLength: 40, size: 'max' }), async calls => {
+        const all = learn({ slowMs: 100 })
+        const whole = learn({ slowMs: 100 })
+        for (const { ms, fails } of [{ ms: 400, fails: false }, ...calls]) {
+          await all.take('/x', ms, fails)
+          if (!fails) await whole.take('/x', ms)
+          if (whole.classify('/x') === 'slow') expect(all.classify('/x')).toBe('slow')
+        }
+      }),
+      { numRuns: 60 },
     )
   })
 

@@ -60,7 +60,8 @@ export function bySpeed<Req = unknown>(options: BySpeedOptions<Req>): BySpeed<Re
     until: 'work',
     admit: (request, context, now) => ({ key: key(request, context), startedAt: now }),
     settle(call, outcome: Outcome, now) {
-      if (outcome !== 'refused' && outcome !== 'cancelled') speeds.took(call.key, now - call.startedAt)
+      if (outcome === 'refused' || outcome === 'cancelled') return
+      speeds.took(call.key, now - call.startedAt, outcome === 'success')
     },
   })
   return {
@@ -96,9 +97,11 @@ class Speeds implements Mechanism<Pick<BySpeedOptions, 'slowMs' | 'fastMs'>, ByS
     return this.speeds.get(key)?.slow ?? false
   }
 
-  took(key: string, ms: number): void {
+  /** A call that failed would have taken at least as long as it did: it can make its key slower, and never faster. */
+  took(key: string, ms: number, succeeded: boolean): void {
     const { speeds } = this
     let speed = speeds.get(key)
+    if (!succeeded && ms < (speed?.meanMs ?? this.slowMs)) return
     if (speed === undefined) {
       if (speeds.size >= this.maxKeys) speeds.delete(speeds.keys().next().value!)
       speed = { meanMs: ms, slow: false }

@@ -4,9 +4,10 @@ import { functionOption, knownOptions, nameOption, numberOption } from '../../co
 import { announceSettings } from '../../core/settings.ts'
 import { warn } from '../../core/warn.ts'
 import type { RedisClient } from '../../internal/redis-client.ts'
-import { redisScript } from '../../internal/redis-script.ts'
+import { type RedisScript, redisScript } from '../../internal/redis-script.ts'
+import { settleBefore } from '../../internal/settle-within.ts'
 import { after } from '../../internal/timer.ts'
-import { storeFailed } from '../events.ts'
+import { type StoreFailure, storeFailed } from '../events.ts'
 import type { ManualSetting, Switches } from '../switches.ts'
 
 export interface RedisSwitchesOptions<Name extends string> {
@@ -18,6 +19,8 @@ export interface RedisSwitchesOptions<Name extends string> {
   readonly key?: string
   /** How long a change takes to arrive, at most. @default 1000 */
   readonly pollMs?: number
+  /** How long Redis may take to answer; past that it counts as away. @default 1000 */
+  readonly timeoutMs?: number
   /** @default 'redis-switches' */
   readonly name?: string
   /** @default the process's own */
@@ -37,13 +40,19 @@ export interface RedisSwitchesSnapshot {
 export interface RedisSwitches<Name extends string>
   extends Mechanism<{ readonly pollMs: number }, RedisSwitchesSnapshot>,
     Disposable {
-  /** Sets a switch by hand, in every process. */
+  /**
+   * Sets a switch by hand, in every process; in this one, from when Redis has it. Fails when Redis cannot be reached,
+   * and changes nothing here then. If Redis was too slow to answer it may have it all the same: the next look tells.
+   */
   set(name: Name, setting: ManualSetting): Promise<void>
-  /** Takes back what was set by hand, in every process. */
+  /** Takes back what was set by hand, in every process. Fails as `set` does. */
   clear(name: Name): Promise<void>
   /** Looks now, and not only when it is time to. */
   refresh(): Promise<void>
-  /** Stops looking. What was set stays until its time is over. */
+  /**
+   * Stops looking, and heeds nothing that Redis still has to say. What was set stays until its time is over. Whoever
+   * sets, clears or looks afterwards gets an error.
+   */
   close(): void
 }
 
@@ -51,7 +60,8 @@ export interface RedisSwitches<Name extends string>
  * Switches that are set in one place for many processes. Each looks there every `pollMs`, and keeps what it knows
  * while Redis is away: a setting still ends when its time is over, on whatever clock is at hand.
  *
- * A setting that was made in the process itself holds until the one in Redis changes.
+ * What is set through it holds nowhere before Redis has it: no process has a setting that the others will not have.
+ * A setting that was made in the process itself, on its own switches, holds until the one in Redis changes.
  */
 export function redisSwitches<const Name extends string>(
   options: RedisSwitchesOptions<Name>,
@@ -95,6 +105,7 @@ class RemoteSwitches<Name extends string> implements RedisSwitches<Name> {
   private readonly clock: Clock
   /** What each switch was last told, so that only a change tells it again. */
   private readonly told: Map<Name, string>
+  private readonly timeoutMs: number
   private pollMs: number
   private polls: number
   private failures: number
@@ -105,9 +116,19 @@ class RemoteSwitches<Name extends string> implements RedisSwitches<Name> {
   private closed: boolean
 
   constructor(options: RedisSwitchesOptions<Name>) {
-    knownOptions('redisSwitches', options, ['client', 'switches', 'key', 'pollMs', 'name', 'clock'])
+    knownOptions('redisSwitches', options, [
+      'client',
+      'switches',
+      'key',
+      'pollMs',
+      'timeoutMs',
+      'name',
+      'clock',
+    ])
     functionOption('client.evalsha', options.client?.evalsha)
     functionOption('switches.set', options.switches?.set)
+    const { timeoutMs = 1000 } = options
+    this.timeoutMs = numberOption('timeoutMs', timeoutMs, { min: 0, above: true })
     this.client = options.client
     this.switches = options.switches
     this.name = nameOption('name', options.name ?? 'redis-switches')
@@ -125,33 +146,25 @@ class RemoteSwitches<Name extends string> implements RedisSwitches<Name> {
   }
 
   async set(name: Name, setting: ManualSetting): Promise<void> {
+    this.switches.check(name, setting)
     const { ttlMs = 3_600_000, ...rest } = setting
-    // Checks everything, and there is no need to wait for the next look.
-    this.switches.set(name, setting)
     const lasts = ttlMs === Infinity ? '' : Math.ceil(ttlMs)
-    await write.run(this.client, [this.key], [name, JSON.stringify(rest), lasts])
-    await this.refresh()
+    await this.change('write', write, [name, JSON.stringify(rest), lasts], () =>
+      this.switches.set(name, setting),
+    )
   }
 
   async clear(name: Name): Promise<void> {
-    this.switches.clear(name)
-    await clear.run(this.client, [this.key], [name])
-    await this.refresh()
+    this.switches.check(name, { level: 0 })
+    await this.change('delete', clear, [name], () => this.switches.clear(name))
   }
 
   async refresh(): Promise<void> {
     this.polls++
     const look = this.polls
-    let found: readonly string[]
-    try {
-      found = (await read.run(this.client, [this.key], [])) as string[]
-    } catch (error) {
-      this.failures++
-      if (storeFailed.active) storeFailed.emit({ policy: this.name, doing: 'read', error })
-      throw error
-    }
-    // A look that was overtaken by a later one has nothing new to say.
-    if (look < this.latest) return
+    const found = (await this.ask('read', read, [])) as string[]
+    // One that was overtaken by a later one has nothing new to say, and after `close` nobody listens.
+    if (look < this.latest || this.closed) return
     this.latest = look
     this.heardAt = this.clock.now()
     this.heed(found)
@@ -184,6 +197,38 @@ class RemoteSwitches<Name extends string> implements RedisSwitches<Name> {
 
   reset(): void {
     this.failures = 0
+  }
+
+  /** Changes what lies in Redis; once that is done, what holds here too. */
+  private async change(
+    doing: 'write' | 'delete',
+    script: RedisScript,
+    args: readonly (string | number)[],
+    here: () => void,
+  ): Promise<void> {
+    await this.ask(doing, script, args)
+    if (this.closed) return
+    here()
+    // So that a look from before the change, which is still under way, does not undo it. The change is made, whatever
+    // becomes of this.
+    await this.refresh().catch(() => undefined)
+  }
+
+  private async ask(
+    doing: StoreFailure['doing'],
+    script: RedisScript,
+    args: readonly (string | number)[],
+  ): Promise<unknown> {
+    const { name, timeoutMs, clock } = this
+    if (this.closed) throw new Error(`${name} has been closed`)
+    const late = (): Error => new Error(`${name}: Redis has not answered in ${timeoutMs} ms`)
+    try {
+      return await settleBefore(clock, timeoutMs, script.run(this.client, [this.key], args), late)
+    } catch (error) {
+      this.failures++
+      if (storeFailed.active) storeFailed.emit({ policy: name, doing, error })
+      throw error
+    }
   }
 
   private poll(): void {
