@@ -171,6 +171,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
         this.turnAway(call, 'late', now)
       } else {
         this.queue.take()
+        if (call.importance > 0 && this.queue.tookSpare) this.relieve(call.importance)
         this.rate.seen(now)
         this.rate.started(call.known!.costMs)
         this.begin(call, now)
@@ -268,6 +269,16 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     this.calm = true
     this.arrivals.forget(this.rate.perMs)
     this.queue.calm()
+  }
+
+  /** A call begins that is owed nothing: classes that matter more have nothing waiting, so that they lack nothing. */
+  private relieve(importance: number): void {
+    for (let k = 0; k < importance; k++) {
+      const own = this.queue.classes[k]!
+      if (!own.stands) continue
+      own.stands = false
+      this.arrivals.forget(this.rate.perMs, k)
+    }
   }
 
   private begin(call: ShedCall, now: number): void {

@@ -95,10 +95,13 @@ export class ClassQueue {
 export class RunQueue {
   size: number
   readonly classes: readonly ClassQueue[]
+  /** Whether the call taken last was more than its class was owed. */
+  tookSpare: boolean
   private floorRatio: number
 
   constructor(floorRatio: number) {
     this.size = 0
+    this.tookSpare = false
     this.classes = Array.from({ length: CLASSES }, () => new ClassQueue())
     this.floorRatio = floorRatio
   }
@@ -149,6 +152,7 @@ export class RunQueue {
     const chosen = this.turn()
     const call = this.removed(chosen?.take())
     if (call === undefined) return undefined
+    this.tookSpare = chosen!.owedMs < call.costMs
     for (const queue of classes) {
       if (queue === chosen) queue.served(call.costMs)
       else queue.passedOver(call.costMs, floorRatio)
