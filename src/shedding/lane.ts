@@ -9,8 +9,9 @@
  *   v      = the tag served last
  *
  * This is max-min fair: a tenant that asks for less than its share gets all it asks for, and what it leaves is
- * shared out among the others. CREDIT lets one that has been quiet catch up a little. Without tenants it is a
- * plain queue. Who is refused is decided elsewhere.
+ * shared out among the others. CREDIT lets one that has been quiet catch up a little. One that is new has none: a
+ * name for each call would be served before all others. Without tenants it is a plain queue. Who is refused is
+ * decided elsewhere.
  */
 import { Heap } from '../internal/heap.ts'
 import type { ShedCall } from './call.ts'
@@ -19,7 +20,7 @@ import type { ShedCall } from './call.ts'
 const CREDIT_MS = 200
 /**
  * Tenants remembered, or twice those that wait where they are more. Beyond it those with nothing waiting are
- * forgotten, and their credit is like new.
+ * forgotten, and their credit with them.
  */
 const MAX_FLOWS = 1_024
 
@@ -37,12 +38,13 @@ class Flow {
   /** Its place among those that have something waiting. */
   place: number
 
-  constructor() {
+  /** One that nobody knows starts level with those that have been served: credit is for staying away. */
+  constructor(finish: number) {
     this.oldest = undefined
     this.newest = undefined
     this.workMs = 0
     this.tag = 0
-    this.finish = -Infinity
+    this.finish = finish
     this.held = false
     this.place = 0
   }
@@ -195,7 +197,7 @@ export class Lane {
     let flow = this.flows.get(tenant)
     if (flow !== undefined) return flow
     if (this.flows.size >= Math.max(MAX_FLOWS, 2 * this.active.length)) this.forget()
-    flow = new Flow()
+    flow = new Flow(this.virtual)
     this.flows.set(tenant, flow)
     return flow
   }
