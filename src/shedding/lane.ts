@@ -98,7 +98,7 @@ export class Lane {
   }
 
   push(call: ShedCall): void {
-    const flow = this.flowOf(call.tenant)
+    const flow = this.flowOf(call)
     const waiting = new Waiting(call, flow, this.last)
     if (this.last === undefined) this.first = waiting
     else this.last.newer = waiting
@@ -193,11 +193,12 @@ export class Lane {
     return undefined
   }
 
-  private flowOf(tenant: string | undefined): Flow {
+  private flowOf(call: ShedCall): Flow {
+    const { tenant } = call
     let flow = this.flows.get(tenant)
     if (flow !== undefined) return flow
     if (this.flows.size >= Math.max(MAX_FLOWS, 2 * this.active.length)) this.forget()
-    flow = new Flow(this.virtual)
+    flow = new Flow(this.virtual - Math.min(CREDIT_MS, FIRST_CALLS * call.costMs))
     this.flows.set(tenant, flow)
     return flow
   }
