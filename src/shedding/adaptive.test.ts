@@ -150,6 +150,26 @@ describe('who is turned away', () => {
   })
 })
 
+test('a class stops standing as soon as one that matters less is served more than its floor', () => {
+  const shedder = adaptive({ minLimit: 1_000 })
+  const batch = (now: number, critical: number): void => {
+    for (let i = 0; i < critical; i++) shedder.offer(shedCall({ criticality: 'critical' }), now, 50)
+    for (let i = 0; i < 20; i++) shedder.offer(shedCall({ criticality: 'sheddable' }), now, 50)
+    shedder.tend(now)
+    for (let i = 0; i < 3; i++) {
+      const call = shedder.next(now + 2 * i)!
+      shedder.learnCost(call, 2)
+      call.success(now + 2 * i + 2)
+    }
+  }
+  let now = 0
+  for (; now < 900; now += 6) batch(now, 5)
+  expect(shedder.snapshot().standing).toEqual([false, true, false, false])
+  // There are always some that have just come when a batch begins.
+  for (; now < 960; now += 6) batch(now, 1)
+  expect(shedder.snapshot().standing[1]).toBe(false)
+})
+
 /** Calls of 2 ms at `load` times what fits, for `ms`; a batch runs every 6 ms. Returns what was served. */
 function press(
   shedder: ReturnType<typeof adaptive>,

@@ -12,7 +12,8 @@
  *
  *   the queue stands   once a call has waited for more than 30 ms while a > r by 3 σ of the last 100 ms or 2 σ of
  *                      the last second, σ that of both; `a` of the class and of all that come before it. Classes that matter less stand with it.
- *   until              a call finds nothing in its way, or the class has nothing waiting
+ *   until              a call finds nothing in its way, the class has nothing waiting, or one that matters less is
+ *                      served more than its floor
  *
  *   while it does not  first come, first served. Nobody waits longer than `burstWaitMs`, or 12 times the grain of
  *                      the work where that is longer, and an expensive call is refused before many cheap ones.

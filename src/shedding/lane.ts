@@ -9,8 +9,8 @@
  *   v      = the tag served last
  *
  * This is max-min fair: a tenant that asks for less than its share gets all it asks for, and what it leaves is
- * shared out among the others. CREDIT lets one that has been quiet catch up a little. One that is new has none: a
- * name for each call would be served before all others. Without tenants it is a plain queue. Who is refused is
+ * shared out among the others. CREDIT lets one that has been quiet catch up a little. One that is new has little:
+ * thirty at once would have all others wait for seconds. Without tenants it is a plain queue. Who is refused is
  * decided elsewhere.
  */
 import { Heap } from '../internal/heap.ts'
@@ -38,7 +38,6 @@ class Flow {
   /** Its place among those that have something waiting. */
   place: number
 
-  /** One that nobody knows starts level with those that have been served: credit is for staying away. */
   constructor(finish: number) {
     this.oldest = undefined
     this.newest = undefined

@@ -1,4 +1,4 @@
-/** Loads that other shedders fall for, and what classes and tenants keep of an overload, in virtual time. */
+/** Loads that other shedders fall for, in virtual time. */
 import { describe, expect, test } from 'vitest'
 import {
   figures,
@@ -14,102 +14,6 @@ import { bbr } from './bbr.ts'
 import { gradient } from './gradient.ts'
 import type { Shedder } from './shedder.ts'
 import { vegas } from './vegas.ts'
-
-describe('classes and tenants', () => {
-  test.each(handlerNames)(
-    '%s: critical calls for 0.8 of the capacity are served at eight times, and the others get their floor',
-    name => {
-      const handler = handlers[name]
-      const report = simulate({
-        handler,
-        loads: [
-          [0.5, 1],
-          [8, 3],
-        ],
-        shedder: adaptive(),
-        traits: random => ({
-          ...handler.traits?.(random),
-          criticality: random() < 0.1 ? 'critical' : 'sheddable',
-        }),
-      })
-      const by = report.by(1, traits => traits.criticality!)
-      const critical = by.get('critical')!
-      expect(critical.good / critical.sent).toBeGreaterThanOrEqual(0.99)
-      expect(by.get('sheddable')!.good / (3 * handler.capacity)).toBeGreaterThan(0.02)
-    },
-  )
-
-  test.each(handlerNames)('%s: the one call in five that is critical is served at four times', name => {
-    const report = simulate({
-      handler: handlers[name],
-      loads: [
-        [0.5, 1],
-        [4, 4],
-      ],
-      shedder: adaptive(),
-      traits: random => ({
-        ...handlers[name].traits?.(random),
-        criticality: random() < 0.2 ? 'critical' : 'sheddable',
-      }),
-    })
-    const critical = report.by(1, traits => traits.criticality!).get('critical')!
-    expect(critical.good / critical.sent).toBeGreaterThanOrEqual(0.99)
-  })
-
-  test.each(['cpu', 'mixed', 'pool', 'post'] as const)(
-    '%s: even where critical calls alone are far too many, each class is served its floor',
-    name => {
-      const handler = handlers[name]
-      const report = simulate({
-        handler,
-        loads: [
-          [0.5, 1],
-          [5, 5],
-        ],
-        shedder: adaptive(),
-        traits: random => {
-          const x = random()
-          return { criticality: x < 0.8 ? 'critical' : x < 0.9 ? 'sheddable-plus' : 'sheddable' }
-        },
-      })
-      const by = report.by(1, traits => traits.criticality!)
-      for (const lesser of ['sheddable-plus', 'sheddable']) {
-        expect(by.get(lesser)!.good / (5 * handler.capacity)).toBeGreaterThan(0.03)
-      }
-      expect(by.get('critical')!.good / (5 * handler.capacity)).toBeGreaterThan(0.7)
-    },
-  )
-
-  test.each(handlerNames)(
-    '%s: of ten tenants one asks for twenty times its share; each other keeps 95 percent of its own',
-    name => {
-      const handler = handlers[name]
-      const load = 0.9 + 2
-      const seconds = 15
-      const report = simulate({
-        handler,
-        loads: [
-          [0.5, 2],
-          [load, seconds],
-        ],
-        shedder: adaptive(),
-        traits: random => {
-          const x = random() * load
-          const tenant = x < 2 ? 'flood' : `tenant ${Math.floor((x - 2) / 0.1)}`
-          return { ...handler.traits?.(random), tenant }
-        },
-      })
-      const share = (handler.capacity * seconds) / 10
-      // Tenants whose own calls come in bursts, one in ten 30 times as dear, lose some of it to themselves.
-      const kept = name === 'costMix' ? 0.9 : 0.95
-      const by = report.by(1, traits => traits.tenant!)
-      expect(by.size).toBe(10)
-      for (const [tenant, { good, sent }] of by) {
-        if (tenant !== 'flood') expect(good / Math.min(share, sent)).toBeGreaterThanOrEqual(kept)
-      }
-    },
-  )
-})
 
 describe('what other shedders fall for', () => {
   test('a cold start in the middle of an overload', () => {

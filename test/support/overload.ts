@@ -70,6 +70,27 @@ export function disturbed(
   }
 }
 
+/** The loop, slower by turns. */
+function slowedBy(
+  loop: EventLoop,
+  { times, everyMs }: NonNullable<SimulateOptions['spells']>,
+  seed: number,
+): EventLoop {
+  const random = seeded(seed + 1)
+  let slow = false
+  let until = loop.now()
+  return {
+    ...bound(loop),
+    burn: ms => {
+      while (loop.now() >= until) {
+        slow = !slow
+        until += everyMs * (0.5 + random())
+      }
+      loop.burn(slow ? times * ms : ms)
+    },
+  }
+}
+
 function bound(loop: EventLoop): EventLoop {
   return {
     clock: loop.clock,
@@ -164,11 +185,15 @@ export interface SimulateOptions extends Partial<OpenLoopOptions> {
   readonly seed?: number
   /** Blocks the loop for so long every so often: `[80, 5_000]`. */
   readonly pause?: readonly [ms: number, everyMs: number]
+  /** By turns of about `everyMs`, all but the handlers takes so many times as long: neighbours share the core. */
+  readonly spells?: { readonly times: number; readonly everyMs: number }
+  /** Told of each call that begins or is refused. */
+  readonly watch?: (call: ShedCall, what: 'begins' | 'refused', now: number) => void
 }
 
 /** Runs a handler behind a shedder under a load in virtual time. */
 export function simulate(options: SimulateOptions): LoadReport {
-  const { handler, loads, shedder, seed = 42, pause, ...rest } = options
+  const { handler, loads, shedder, seed = 42, pause, spells, watch, ...rest } = options
   const loop = eventLoop()
   const work = handler.make(loop)
   if (pause !== undefined) {
@@ -180,7 +205,7 @@ export function simulate(options: SimulateOptions): LoadReport {
     loop.setTimeout(stop, everyMs)
   }
   return openLoop(
-    loop,
+    spells === undefined ? loop : slowedBy(loop, spells, seed),
     {
       phases: loads.map(([load, seconds]) => ({ ratePerSecond: load * handler.capacity, seconds })),
       random: seeded(seed),
@@ -189,7 +214,7 @@ export function simulate(options: SimulateOptions): LoadReport {
     },
     shedder === undefined
       ? request => work(request, (ok = true) => request.respond(ok ? 'ok' : 'failed'))
-      : behind(shedder, loop, work, rest.connections === 'fresh'),
+      : behind(shedder, loop, work, rest.connections === 'fresh', watch),
   )
 }
 
@@ -207,6 +232,7 @@ function behind(
   loop: EventLoop,
   work: Work,
   fresh: boolean,
+  watch: SimulateOptions['watch'],
 ): (request: LoopRequest) => void {
   const runner = runnerOf(shedder, runnerLoop(loop))
   return request => {
@@ -220,13 +246,17 @@ function behind(
         Infinity,
         {
           run: call => {
+            watch?.(call, 'begins', loop.now())
             work(request, (ok = true) => {
               request.respond(ok ? 'ok' : 'failed')
               if (ok) call.success(loop.now())
               else call.ignore(loop.now())
             })
           },
-          refuse: () => request.respond('refused'),
+          refuse: call => {
+            watch?.(call, 'refused', loop.now())
+            request.respond('refused')
+          },
           get gone() {
             return request.gone
           },
