@@ -18,6 +18,8 @@ import type { ShedCall } from './call.ts'
 
 /** How far a quiet tenant may run ahead of a busy one, in milliseconds of work. */
 const CREDIT_MS = 200
+/** For one that nobody knows, in calls such as its first. */
+const FIRST_CALLS = 4
 /**
  * Tenants remembered, or twice those that wait where they are more. Beyond it those with nothing waiting are
  * forgotten, and their credit with them.
