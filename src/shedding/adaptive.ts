@@ -12,8 +12,7 @@
  *
  *   the queue stands   once a call has waited for more than 30 ms while a > r by 3 σ of the last 100 ms or 2 σ of
  *                      the last second, σ that of both; `a` of the class and of all that come before it. Classes that matter less stand with it.
- *   until              a call finds nothing in its way, the class has nothing waiting, or one that matters less is
- *                      served more than its floor
+ *   until              a call finds nothing in its way, or the class has nothing waiting
  *
  *   while it does not  first come, first served. Nobody waits longer than `burstWaitMs`, or 12 times the grain of
  *                      the work where that is longer, and an expensive call is refused before many cheap ones.
@@ -172,7 +171,6 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
         this.turnAway(call, 'late', now)
       } else {
         this.queue.take()
-        if (call.importance > 0 && this.queue.tookSpare) this.relieve(call.importance)
         this.rate.seen(now)
         this.rate.started(call.known!.costMs)
         this.begin(call, now)
@@ -270,16 +268,6 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     this.calm = true
     this.arrivals.forget(this.rate.perMs)
     this.queue.calm()
-  }
-
-  /** A call begins that is owed nothing: classes that matter more have nothing waiting, so that they lack nothing. */
-  private relieve(importance: number): void {
-    for (let k = 0; k < importance; k++) {
-      const own = this.queue.classes[k]!
-      if (!own.stands) continue
-      own.stands = false
-      this.arrivals.forget(this.rate.perMs, k)
-    }
   }
 
   private begin(call: ShedCall, now: number): void {

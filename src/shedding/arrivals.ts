@@ -61,9 +61,8 @@ export class Arrivals {
    * A queue has gone. Over a second an overload is remembered for longer than it takes to recover from it, and the
    * next burst would be taken for its return.
    */
-  forget(rate: number, upTo: number = CLASSES - 1): void {
-    for (let k = 0; k <= upTo; k++) {
-      const { fast, slow } = this.upwards[k]!
+  forget(rate: number): void {
+    for (const { fast, slow } of this.upwards) {
       fast.forget(rate, FAST_SIGMAS)
       slow.forget(rate, SLOW_SIGMAS)
     }

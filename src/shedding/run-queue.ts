@@ -95,13 +95,10 @@ export class ClassQueue {
 export class RunQueue {
   size: number
   readonly classes: readonly ClassQueue[]
-  /** Whether the call taken last was more than its class was owed. */
-  tookSpare: boolean
   private floorRatio: number
 
   constructor(floorRatio: number) {
     this.size = 0
-    this.tookSpare = false
     this.classes = Array.from({ length: CLASSES }, () => new ClassQueue())
     this.floorRatio = floorRatio
   }
@@ -152,7 +149,8 @@ export class RunQueue {
     const chosen = this.turn()
     const call = this.removed(chosen?.take())
     if (call === undefined) return undefined
-    this.tookSpare = chosen!.owedMs < call.costMs
+    // More than its floor is left to it: those that matter more have nothing waiting, and lack nothing.
+    if (chosen!.owedMs < call.costMs) for (let k = 0; k < call.importance; k++) classes[k]!.stands = false
     for (const queue of classes) {
       if (queue === chosen) queue.served(call.costMs)
       else queue.passedOver(call.costMs, floorRatio)
