@@ -12,6 +12,17 @@ function waiting(tenant: string | undefined, costMs: number): ShedCall {
   return call
 }
 
+/** The places of a lane, from the one that has waited longest. */
+type Place = { older?: Place; newer?: Place; olderInFlow?: Place; newerInFlow?: Place }
+
+function places(lane: Lane): Place[] {
+  const all: Place[] = []
+  for (let place = (lane as unknown as { first?: Place }).first; place !== undefined; place = place.newer) {
+    all.push(place)
+  }
+  return all
+}
+
 const step = fc.oneof(
   {
     weight: 3,
@@ -25,12 +36,13 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.constant('reset' as const) },
 )
 
-test('what is taken was put in, once; sizes, sums and the oldest are those of a list', () => {
+test('what is taken was put in, once; sizes, sums and the oldest are those of a list; who has left holds on to nobody', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200 }), steps => {
       const lane = new Lane()
       const list: ShedCall[] = []
       for (const step of steps) {
+        const before = places(lane)
         if (step === 'reset') lane.reset()
         else if (typeof step === 'object') {
           const call = waiting(step.push, step.cost)
@@ -52,6 +64,17 @@ test('what is taken was put in, once; sizes, sums and the oldest are those of a 
             else expect([own[0], own.at(-1)]).toContain(taken)
             list.splice(list.indexOf(taken!), 1)
           }
+        }
+        // A place that has been left and still leads to others would keep them alive once it is old.
+        const after = new Set(places(lane))
+        const left = before.filter(place => !after.has(place))
+        for (const { older, newer, olderInFlow, newerInFlow } of left) {
+          expect([older, newer, olderInFlow, newerInFlow]).toEqual([
+            undefined,
+            undefined,
+            undefined,
+            undefined,
+          ])
         }
         expect(lane.size).toBe(list.length)
         expect(lane.workMs).toBeCloseTo(list.reduce((sum, call) => sum + call.costMs, 0))

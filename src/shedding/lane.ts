@@ -231,6 +231,12 @@ export class Lane {
     else olderInFlow.newerInFlow = newerInFlow
     if (newerInFlow === undefined) flow.newest = olderInFlow
     else newerInFlow.olderInFlow = olderInFlow
+    // A place that has become old before it was left is not collected for a long time. With its links it would keep
+    // all that came after it, each by the one before: requests by the thousand, which every collection had to copy.
+    waiting.older = undefined
+    waiting.newer = undefined
+    waiting.olderInFlow = undefined
+    waiting.newerInFlow = undefined
     this.size--
     // Sums of fractions drift; an empty lane and an empty flow weigh nothing.
     this.workMs = this.size === 0 ? 0 : this.workMs - call.costMs
