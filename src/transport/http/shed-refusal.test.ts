@@ -81,6 +81,19 @@ test('nothing is said where nobody listens any more, or somebody has answered', 
   expect([left.headersSent, left.writableEnded]).toEqual([false, false])
 })
 
+test('a refusal that is written again has its fields in the same order: another hidden class would slow all of them down', () => {
+  const refuser = new Refuser(() => 0)
+  const [first, again] = [0, 1].map(now => {
+    const request = new IncomingMessage(new Socket())
+    request.httpVersionMajor = request.httpVersionMinor = 1
+    const response = new ServerResponse(request)
+    refuser.refuse(response, 'limit', false, 0, now)
+    return response as unknown as { readonly _header: string }
+  })
+  expect(again!._header).toBe(first!._header)
+  expect(Object.keys(again!)).toEqual(Object.keys(first!))
+})
+
 test('what was written is written again for half a second, and not for those who are to be told something else', () => {
   const refuser = new Refuser(() => 0)
   const head = (

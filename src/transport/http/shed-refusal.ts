@@ -62,8 +62,9 @@ export class Refuser {
     const { text } = answer
     if (!isPlain(response)) response.writeHead(answer.status, answer.reason, answer.fields as string[])
     else if (text !== undefined && now >= answer.madeAt && now - answer.madeAt < KEPT_MS) {
-      response.statusCode = answer.status
+      // In the order in which Node sets them, so that all refusals have one hidden class.
       response.statusMessage = answer.reason
+      response.statusCode = answer.status
       response._header = text
     } else {
       response.writeHead(answer.status, answer.reason, answer.fields as string[])
