@@ -1,6 +1,6 @@
 /** What the protection itself costs: refusing, serving at full load, serving at none. */
 import { start } from '../lib/child.ts'
-import { type Figure, figure, ratio } from '../lib/stats.ts'
+import { type Figure, figure } from '../lib/stats.ts'
 import { type HandlerName, handlers, warmPath } from './handlers.ts'
 import { plan } from './plan.ts'
 import { closedLoad, dirtyPoints, kindsOf, percent, type Running, startServer, watched } from './rig.ts'
@@ -13,6 +13,11 @@ const LEAST_REFUSED = 0.9
 const TRIES = 3
 /** For how long a server at its peak is at it before that counts. */
 const SETTLE_S = 0.1
+const REFUSING_WARM_UPS = 3
+/** How many times as many rounds as the plan has, each so much shorter. */
+const SHORTER = 2
+/** By how much the bare server may differ from one round to the next. */
+const STEADY = 0.15
 
 export interface RefusalCost {
   /** Processor time for one 503 of a bare server, in milliseconds, on a core at its fastest. */
@@ -28,37 +33,81 @@ export interface RefusalCost {
 export async function measureRefusals(): Promise<RefusalCost> {
   const bare = await startServer('bare503')
   const ours = await startServer('express503')
-  const { rounds, seconds, settle } = plan.cost
+  const { settle } = plan.cost
   const shares: number[] = []
-  /** 503s in a millisecond of processor time on a core at its fastest, once the server has been refusing for a while. */
-  const refusals = async (server: Running, handler: HandlerName): Promise<number> => {
+  /** What a 503 takes of processor time on a core at its fastest, in milliseconds. */
+  const bareMs: number[] = []
+  const barePostMs: number[] = []
+  /** 503s in a millisecond of processor time, once the server has been refusing for a while. */
+  const refusals = async (server: Running, handler: HandlerName, seconds: number): Promise<Rate> => {
+    const { port, pid } = server
+    const load = { port, pid, kinds: kindsOf(handler), connections: FLOOD, seconds, settle }
     for (let tries = 1; ; tries++) {
-      const { port, pid } = server
-      const load = { port, pid, kinds: kindsOf(handler), connections: FLOOD, seconds, settle }
-      const { refused, served, cpuMs, seconds: lasted, speed } = await watched(server, () => closedLoad(load))
+      // Not the processor time of all that is watched, in which there is that of settling.
+      const { outcome, speed, dirty } = await watched(server, async () => ({
+        outcome: await closedLoad(load),
+      }))
+      const { refused, served, cpuMs, seconds: lasted } = outcome
       const share = refused / (refused + served)
       if (share >= LEAST_REFUSED || tries === TRIES) {
         if (server === ours) shares.push(share)
         if (!(share >= LEAST_REFUSED)) dirtyPoints.push(`refusals: only ${percent(share)} refused`)
-        return refused / (Number.isNaN(cpuMs) ? lasted * 1_000 : cpuMs) / speed
+        const rate = refused / (Number.isNaN(cpuMs) ? lasted * 1_000 : cpuMs)
+        if (server === bare) (handler === 'post' ? barePostMs : bareMs).push(speed / rate)
+        return { rate, dirty }
       }
     }
   }
-  for (const server of [ours, bare]) await refusals(server, 'cpu')
-  shares.length = 0
-  const rates = { bare: [] as number[], ours: [] as number[], post: [] as number[] }
-  for (let round = 0; round < rounds; round++) {
-    rates.bare.push(await refusals(bare, 'cpu'))
-    rates.ours.push(await refusals(ours, 'cpu'))
-    rates.post.push(await refusals(bare, 'post'))
-  }
+  // So long because the first hundred thousand refusals cost two to four times as much, while V8 compiles and its heap grows.
+  for (const server of [ours, bare]) await refusals(server, 'cpu', plan.cost.warmUp * REFUSING_WARM_UPS)
+  shares.length = bareMs.length = 0
+  const rateOverBare = await sideBySide(
+    'refusals',
+    seconds => refusals(bare, 'cpu', seconds),
+    seconds => refusals(ours, 'cpu', seconds),
+  )
+  for (let round = 0; round < plan.cost.rounds; round++) await refusals(bare, 'post', plan.cost.seconds)
   await Promise.all([bare.child.stop(), ours.child.stop()])
   return {
-    bareMs: 1 / figure(rates.bare).value,
-    barePostMs: 1 / figure(rates.post).value,
-    rateOverBare: ratio(rates.ours, rates.bare),
+    bareMs: figure(bareMs).value,
+    barePostMs: figure(barePostMs).value,
+    rateOverBare,
     refused: figure(shares),
   }
+}
+
+/** What a server does in a millisecond of processor time, and whether something has disturbed it. */
+interface Rate {
+  readonly rate: number
+  readonly dirty: boolean
+}
+
+/**
+ * What we can do over what the bare server can, in many short rounds, each between two of the bare server: a machine
+ * that is shared changes its speed from one second to the next, and a slow core slows more code down by more. Where
+ * anything was disturbed, or the bare server not the same before and after, another round takes its place.
+ */
+async function sideBySide(
+  name: string,
+  bare: (seconds: number) => Promise<Rate>,
+  ours: (seconds: number) => Promise<Rate>,
+): Promise<Figure> {
+  const rounds = plan.cost.rounds * SHORTER
+  const seconds = plan.cost.seconds / SHORTER
+  const all: number[] = []
+  const undisturbed: number[] = []
+  for (let before = await bare(seconds); undisturbed.length < rounds && all.length < 2 * rounds; ) {
+    const between = await ours(seconds)
+    const after = await bare(seconds)
+    const over = (2 * between.rate) / (before.rate + after.rate)
+    all.push(over)
+    const change = Math.max(before.rate, after.rate) / Math.min(before.rate, after.rate) - 1
+    if (change <= STEADY && !before.dirty && !between.dirty && !after.dirty) undisturbed.push(over)
+    before = after
+  }
+  if (undisturbed.length >= rounds / 2) return figure(undisturbed)
+  dirtyPoints.push(`${name} (${undisturbed.length} of ${all.length} rounds were not)`)
+  return figure(all)
 }
 
 /** How much of the peak is left with the protection: the handlers of the bench, and one that does nothing at all. */
@@ -87,32 +136,25 @@ async function peakOf(
   kinds: HandlerName,
   connections: number,
 ): Promise<Figure> {
-  const served = async ({ port, pid }: Running): Promise<number> => {
-    const load = {
-      port,
-      pid,
-      kinds: kindsOf(kinds),
-      connections,
-      seconds: plan.cost.seconds,
-      settle: SETTLE_S,
-    }
-    const outcome = await closedLoad(load)
-    return outcome.served / (Number.isNaN(outcome.cpuMs) ? outcome.seconds * 1_000 : outcome.cpuMs)
+  const served = async (server: Running, seconds: number): Promise<Rate> => {
+    const { port, pid } = server
+    const load = { port, pid, kinds: kindsOf(kinds), connections, seconds, settle: SETTLE_S }
+    const { outcome, dirty } = await watched(server, async () => ({ outcome: await closedLoad(load) }))
+    const { served, cpuMs, seconds: lasted } = outcome
+    return { rate: served / (Number.isNaN(cpuMs) ? lasted * 1_000 : cpuMs), dirty }
   }
-  const rates = { bare: [] as number[], ours: [] as number[] }
   const warm = [{ path: warmPath, weight: 1, label: warmPath }]
   for (const { port } of [bare, ours]) {
     await closedLoad({ port, kinds: warm, connections: CONNECTIONS, seconds: plan.cost.warmUp })
   }
-  await served(bare)
-  await served(ours)
-  for (let round = 0; round < plan.cost.rounds; round++) {
-    for (const side of round % 2 === 0 ? (['bare', 'ours'] as const) : (['ours', 'bare'] as const)) {
-      rates[side].push(await served(side === 'bare' ? bare : ours))
-    }
-  }
+  for (const server of [bare, ours]) await served(server, plan.cost.seconds)
+  const overBare = await sideBySide(
+    `peak, ${kinds}`,
+    seconds => served(bare, seconds),
+    seconds => served(ours, seconds),
+  )
   await Promise.all([bare.child.stop(), ours.child.stop()])
-  return ratio(rates.ours, rates.bare)
+  return overBare
 }
 
 export interface IdleCost {

@@ -31,8 +31,8 @@ export function burn(ms: number): void {
   }
 }
 
-/** Some connections to something further in, each held for 20 ms. */
-export function poolBound(connections: number): Work {
+/** Some connections to something further in, each held for 20 ms; and so much to compute for each request. */
+export function poolBound(connections: number, ms: number = 0.05): Work {
   const waiting: (() => void)[] = []
   let free = connections
   const hold = (answer: () => void): void => {
@@ -44,7 +44,7 @@ export function poolBound(connections: number): Work {
     }, 20)
   }
   return (_request, answer) => {
-    burn(0.05)
+    if (ms > 0) burn(ms)
     if (free === 0) waiting.push(() => hold(answer))
     else {
       free--

@@ -13,8 +13,9 @@ import { answer } from '../lib/child.ts'
 import { Connection, requestBytes } from './connection.ts'
 import { answerOk } from './handlers.ts'
 
-const rounds = Number(process.argv[2])
-const blockMs = Number(process.argv[3]) * 500
+/** Blocks so short that a machine which changes its speed does so between two pairs of them, and so many of them. */
+const rounds = 8 * Number(process.argv[2])
+const blockMs = Number(process.argv[3]) * 125
 const bare = createServer((_request, response) => answerOk(response))
 const ours = shedServer(
   createServer((_request, response) => answerOk(response)),

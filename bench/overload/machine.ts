@@ -7,7 +7,7 @@ import { availableParallelism, setPriority } from 'node:os'
 const TICK_MS = 10
 
 /** Whether processes can be given a core each. */
-const pins: boolean =
+export const pins: boolean =
   availableParallelism() >= 2 && spawnSync('taskset', ['--version'], { stdio: 'ignore' }).status === 0
 
 /** Where sessions share the processors as equals, the priority of a process counts only within its own. */
