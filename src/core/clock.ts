@@ -25,6 +25,11 @@ export interface Clock {
   arm(alarm: Alarm, at: number): void
   /** Forgets `alarm`. Does nothing when it is not armed. */
   disarm(alarm: Alarm): void
+  /**
+   * Has `to` ring in place of `from` and in its turn. Does nothing where `from` is not armed. Both keep the process alive,
+   * or neither does. A clock may do without it: then `from` is disarmed and `to` is armed.
+   */
+  swap?(from: Alarm, to: Alarm): void
 }
 
 let timers = setInterval

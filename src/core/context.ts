@@ -3,7 +3,7 @@ import { systemClock } from './clock.ts'
 import type { ContextKey } from './context-key.ts'
 import type { Criticality } from './criticality.ts'
 import { cancelled, deadlineExceeded } from './rejection.ts'
-import { type Expiry, Scope } from './scope.ts'
+import { type Ending, type Expiry, Scope } from './scope.ts'
 
 /** What a context says of its call, besides how long it may take. */
 export interface ContextValues {
@@ -30,14 +30,18 @@ interface Entry {
  * `with` derives a new one, and whatever is derived ends no later than what it came from.
  */
 export class Context {
-  /** The call's life. Middleware that opens one of its own uses `openContext`. */
-  readonly scope: Scope
   readonly criticality: Criticality
   readonly tenant: string | undefined
   readonly caller: string | undefined
   readonly attempt: number
   readonly idempotent: boolean
   private readonly entries: Entry | undefined
+  /** The call's own scope, or the one further out while that is left out. */
+  private made: Scope
+  /** What the scope that is left out ends with, and when. */
+  private expiry: Expiry | undefined
+  private readonly end: number | undefined
+  private standIn: StandIn | undefined
 
   /** @internal Use `createContext`. */
   constructor(
@@ -48,23 +52,33 @@ export class Context {
     attempt: number,
     idempotent: boolean,
     entries: Entry | undefined,
+    expiry: Expiry | undefined = undefined,
+    end: number | undefined = undefined,
   ) {
-    this.scope = scope
     this.criticality = criticality
     this.tenant = tenant
     this.caller = caller
     this.attempt = attempt
     this.idempotent = idempotent
     this.entries = entries
+    this.made = scope
+    this.expiry = expiry
+    this.end = end
+    this.standIn = undefined
+  }
+
+  /** The call's life. Middleware that opens one of its own uses `openContext`. */
+  get scope(): Scope {
+    return this.expiry === undefined ? this.made : this.make()
   }
 
   get clock(): Clock {
-    return this.scope.clock
+    return this.made.clock
   }
 
   /** When the call must have ended, on `clock`'s scale; `Infinity` for never. */
   get deadline(): number {
-    return this.scope.deadline
+    return this.expiry === undefined ? this.made.deadline : this.end!
   }
 
   /** Milliseconds left, never below 0; `Infinity` without a deadline. */
@@ -86,9 +100,9 @@ export class Context {
    * loop turn may ask it too. Costs far less than a `signal`.
    */
   get ended(): boolean {
-    const { scope } = this
-    if (scope.ending !== undefined) return true
-    return scope.deadline !== Infinity && scope.clock.now() >= scope.deadline
+    if (this.ending !== undefined) return true
+    const { deadline } = this
+    return deadline !== Infinity && this.clock.now() >= deadline
   }
 
   /** The value under `key`, or the key's default. */
@@ -131,6 +145,23 @@ export class Context {
     )
   }
 
+  /** @internal The same call, which ends at `end`, before what it is part of. Its scope is left out until somebody asks for it. */
+  until(end: number, expiry: Expiry): Context {
+    const { scope } = this
+    if (!scope.steady) return this.within(new Scope(scope.clock, scope, end, expiry, undefined))
+    return new Context(
+      scope,
+      this.criticality,
+      this.tenant,
+      this.caller,
+      this.attempt,
+      this.idempotent,
+      this.entries,
+      expiry,
+      end,
+    )
+  }
+
   /** @internal The same call under a scope of its own, as its caller's, with one typed key changed. */
   opening<T>(scope: Scope, caller: string | undefined, key: ContextKey<T>, value: T): Context {
     return new Context(scope, this.criticality, this.tenant, caller, this.attempt, this.idempotent, {
@@ -152,6 +183,50 @@ export class Context {
       this.entries,
     )
   }
+
+  /** @internal What `scope.ending` says, without making a scope for it. */
+  get ending(): Ending | undefined {
+    // Whoever stands in for it would have been told.
+    return this.expiry !== undefined && this.standIn?.standsFor !== undefined ? undefined : this.scope.ending
+  }
+
+  /** @internal The innermost scope that there is. */
+  get innermost(): Scope {
+    return this.made
+  }
+
+  /** @internal Whether its scope is left out, nobody stands in for it, and it would be right below `scope`. */
+  unmadeBelow(scope: Scope): boolean {
+    return this.expiry !== undefined && this.standIn === undefined && this.made === scope
+  }
+
+  /** @internal Whether it was derived from the context whose scope is `scope`. */
+  isPartOf(scope: Scope): boolean {
+    return this.made === scope || this.made.isBelow(scope)
+  }
+
+  /** @internal */
+  boundedBy(standIn: StandIn): void {
+    this.standIn = standIn
+  }
+
+  private make(): Scope {
+    const { made, standIn } = this
+    const scope = new Scope(made.clock, made, this.end!, this.expiry, undefined)
+    this.made = scope
+    this.expiry = undefined
+    this.standIn = undefined
+    standIn?.giveWay(scope)
+    return scope
+  }
+}
+
+/** What bounds a call in place of a scope that is left out. */
+export interface StandIn {
+  /** What gave the call its end; `undefined` where the call does not go by it any more. */
+  readonly standsFor: unknown
+  /** The scope has been made, and is to be as if it had been there all the time. */
+  giveWay(scope: Scope): void
 }
 
 export interface ContextOptions extends ContextValues {

@@ -1,37 +1,31 @@
 import { callWithin } from './ambient.ts'
+import type { Alarm } from './clock.ts'
 import type { Context } from './context.ts'
 import type { FailedCall, Outcome } from './gate.ts'
 import type { Handler } from './handler.ts'
 import { outcomeOf } from './outcome.ts'
 import { deadlineExceeded, isRejection } from './rejection.ts'
-import type { Row } from './row.ts'
-import { type Ending, type Expiry, Scope, type Watcher } from './scope.ts'
+import type { Row, Step } from './row.ts'
+import type { Scope } from './scope.ts'
+import { arrive, depart, endedFrom, enter, giveWay, type Stay, told } from './stay.ts'
 import type { Task, TaskEnd } from './task.ts'
+import type { Ending, Watcher } from './watcher.ts'
 import { answeredEarly, onceDone, workBehind } from './work.ts'
 
 /** For what is to happen a moment from now. */
 export const soon: Promise<void> = Promise.resolve()
-
-/** A gate that replaced the context: from there on inward the call is part of another scope. */
-interface Entry {
-  readonly at: number
-  readonly scope: Scope
-  readonly outer: Entry | undefined
-}
 
 /**
  * One call on its way through a row of gates. It ends when the handler answers or when its context ends,
  * whichever comes first, so a handler that ignores its signal keeps nobody waiting. Only gates that ask for
  * `until: 'work'` wait for the handler itself.
  */
-export class Frame implements Watcher, FailedCall, TaskEnd {
+export class Frame implements Stay, FailedCall, TaskEnd {
   readonly request: unknown
   context: Context
   error: unknown
   behind: Promise<unknown> | undefined
   private readonly row: Row
-  private readonly outer: Scope
-  private entry: Entry | undefined
   private readonly tickets: unknown[]
   /** How many gates have let the call in and are to hear how it comes out. */
   private admitted: number
@@ -51,19 +45,25 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
   private answer: Promise<any> | undefined
   private resolve: ((value: any) => void) | undefined
   private reject: ((error: unknown) => void) | undefined
+  // What it is as a stay.
+  readonly outer: Scope
+  entered: number
+  entries: Stay['entries']
+  standsFor: Step | undefined
+  next: Alarm | undefined
+  previous: Alarm | undefined
   nextWatcher: Watcher | undefined
   previousWatcher: Watcher | undefined
 
   constructor(row: Row, request: unknown, context: Context) {
-    const { scope } = context
     this.request = request
     this.context = context
     this.error = undefined
     this.behind = undefined
     this.row = row
-    this.outer = scope
-    this.entry = undefined
-    this.tickets = new Array(row.steps.length)
+    // Long enough for most rows, and made faster than an array of a length that is known only now; with the request in
+    // it, because an array of constants is shared until somebody writes to it.
+    this.tickets = [request, undefined, undefined, undefined, undefined, undefined, undefined, undefined]
     this.admitted = 0
     this.rescuer = row.rescuer
     this.over = false
@@ -76,11 +76,34 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
     this.answer = undefined
     this.resolve = undefined
     this.reject = undefined
+    this.outer = context.scope
+    this.entered = -1
+    this.entries = undefined
+    this.standsFor = undefined
+    this.next = undefined
+    this.previous = undefined
     this.nextWatcher = undefined
     this.previousWatcher = undefined
-    if (scope.endless) return
-    if (scope.loose) this.own(context)
-    this.context.scope.watch(this)
+    arrive(this)
+  }
+
+  /** Somebody waits for the call, so its timeout must come. */
+  get keepAlive(): boolean {
+    return true
+  }
+
+  get at(): number {
+    return this.context.deadline
+  }
+
+  set at(_: number) {}
+
+  ring(): void {
+    this.context.scope.ring()
+  }
+
+  giveWay(scope: Scope): void {
+    giveWay(this, scope)
   }
 
   run(now: number): Promise<any> {
@@ -126,12 +149,12 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
   }
 
   scopeEnded(ending: Ending, reason: unknown): void {
+    told(this)
     if (!this.over) this.ended(ending, reason, true)
   }
 
   private ended(ending: Ending, reason: unknown, working: boolean): void {
-    for (let entry = this.entry; entry?.scope.ending !== undefined; entry = entry.outer) this.split = entry.at
-    if (this.outer.ending !== undefined) this.split = 0
+    this.split = endedFrom(this)
     this.finish(ending, reason, working)
     if (this.task === undefined) this.reject!(reason)
     // One that has not begun is told when the gates have been asked.
@@ -150,7 +173,7 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
         // The gate may have ended the call that it was asked about. The gates before it know already.
         if (this.over) return this.settle(i, now, this.outcome, this.error)
         this.admitted = i + 1
-        if (narrow !== undefined && !this.enter(narrow.call(gate, this.context, ticket), i, now)) return false
+        if (narrow !== undefined && !this.go(narrow.call(gate, this.context, ticket), i, now)) return false
       }
       return true
     } catch (error) {
@@ -158,32 +181,17 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
     }
   }
 
-  /** Gives the call a scope of its own where nobody would close the one that it came with. */
-  private own(context: Context): void {
-    const { scope } = context
-    this.context = context.within(new Scope(scope.clock, scope, scope.deadline, timedOut, undefined))
-    this.entry = { at: 0, scope: this.context.scope, outer: undefined }
-  }
-
   /** Goes on with the context that a gate made of the one it was given. */
-  private enter(context: Context, at: number, now: number): boolean {
+  private go(context: Context, at: number, now: number): boolean {
     if (this.over) return false
-    const from = this.context.scope
-    const { scope } = context
-    const { gate } = this.row.steps[at]!
-    if (scope !== from && !scope.isBelow(from)) {
-      throw new TypeError(`Expected narrow() of ${gate.name} to derive its context from the one it was given`)
-    }
-    this.context = context
-    if (scope === from) return true
-    this.entry = { at, scope, outer: this.entry }
-    if (scope.ending !== undefined) {
-      from.unwatch(this)
-      this.ended(scope.ending, scope.reason, false)
+    if (context === this.context) return true
+    const step = this.row.steps[at]!
+    if (!enter(this, context, at, step)) {
+      const { ending, reason } = context.scope
+      this.ended(ending!, reason, false)
       return false
     }
-    from.handOver(this, scope)
-    return now < scope.deadline || this.refuse(deadlineExceeded(gate.name, false))
+    return now < context.deadline || this.refuse(deadlineExceeded(step.gate.name, false))
   }
 
   private refuse(error: unknown): false {
@@ -238,7 +246,7 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
     if (behind !== undefined && waits) this.settleLater(behind, rescuer + 1)
     this.admitted = rescuer + 1
     this.rescuer = steps.length
-    if (this.context.scope.ending !== undefined) return false
+    if (this.context.ending !== undefined) return false
     this.over = false
     this.answer = undefined
     let rescue: Promise<unknown> | undefined
@@ -256,18 +264,10 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
   /** What `finish` does, where nothing has gone wrong and nothing goes on: of this there is the most. */
   private succeed(): void {
     this.over = true
-    this.letGo()
+    depart(this)
     const { steps } = this.row
     const now = this.outer.clock.now()
     for (let i = this.admitted - 1; i >= 0; i--) steps[i]!.tell(this.tickets[i], 'success', now, undefined)
-  }
-
-  /** Leaves the scope, and closes those that the gates have made. */
-  private letGo(): void {
-    const { scope } = this.context
-    if (scope.endless) return
-    for (let own = scope; own !== this.outer; own = own.parent!) own.close()
-    scope.unwatch(this)
   }
 
   /** The call has its answer. `working` when something goes on behind it. */
@@ -276,7 +276,7 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
     this.outcome = outcome
     this.error = error
     this.waiting = working && this.row.waits
-    this.letGo()
+    depart(this)
     this.settleNow(0, !this.waiting)
     if (!working) return
     if (this.answer !== undefined) this.leave(this.answer)
@@ -316,5 +316,3 @@ export class Frame implements Watcher, FailedCall, TaskEnd {
     return false
   }
 }
-
-const timedOut: Expiry = () => deadlineExceeded('context', true)

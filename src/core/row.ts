@@ -3,13 +3,15 @@ import type { Handler } from './handler.ts'
 import { warn } from './warn.ts'
 
 /** A gate, in the one shape that makes it cheap to call, whatever the gates of a process are made of. */
-class Step {
+export class Step {
   readonly gate: Gate<any, any>
   readonly admit: Gate<any, any>['admit']
   readonly narrow: Gate<any, any>['narrow']
   private readonly settle: Gate<any, any>['settle']
   /** Whether it is settled only when the handler has come to its end. */
   readonly late: boolean
+  /** For how many further calls somebody is expected to ask for the scope that the gate opens. */
+  looks: number
 
   constructor(gate: Gate<any, any>) {
     this.gate = gate
@@ -17,6 +19,7 @@ class Step {
     this.narrow = gate.narrow
     this.settle = gate.settle
     this.late = gate.until === 'work'
+    this.looks = 0
   }
 
   /** Tells the gate how a call that it let in came out. */

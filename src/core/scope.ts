@@ -1,15 +1,8 @@
 import type { Alarm, Clock } from './clock.ts'
 import { type Follower, follow, unfollow } from './source.ts'
+import { type Ending, link, relink, unlink, type Watched, type Watcher } from './watcher.ts'
 
-/** Why a scope ended before its call did: its time ran out, or nobody waits for the answer any more. */
-export type Ending = 'timeout' | 'cancelled'
-
-/** Told once, when a scope ends. The links belong to the scope. */
-export interface Watcher {
-  nextWatcher: Watcher | undefined
-  previousWatcher: Watcher | undefined
-  scopeEnded(ending: Ending, reason: unknown): void
-}
+export type { Ending, Watcher } from './watcher.ts'
 
 /** Makes the error that a scope ends with when its own deadline passes. */
 export type Expiry = () => unknown
@@ -23,7 +16,7 @@ export type Expiry = () => unknown
  *
  * Nothing here calls itself, because scopes may nest deeper than the stack.
  */
-export class Scope implements Alarm, Watcher, Follower {
+export class Scope implements Alarm, Watcher, Watched, Follower {
   /** A scope that nothing can end, so that nobody need watch it. */
   static endless(clock: Clock): Scope {
     return new Scope(clock, undefined, Infinity, undefined, undefined, true)
@@ -48,7 +41,8 @@ export class Scope implements Alarm, Watcher, Follower {
   private readonly expiry: Expiry | undefined
   private readonly source: AbortSignal | undefined
   private controller: AbortController | undefined
-  private watchers: Watcher | undefined
+  /** @internal */
+  watchers: Watcher | undefined
   private attached: boolean
   private closed: boolean
 
@@ -123,6 +117,11 @@ export class Scope implements Alarm, Watcher, Follower {
     return this.watchers !== undefined || (this.attached && !this.endless)
   }
 
+  /** @internal Whether it hears of its end at once, for it follows no signal, which may have aborted a moment before it says so. */
+  get steady(): boolean {
+    return this.source === undefined
+  }
+
   /** Whether its source is all that can end it, so that the source's signal will do. */
   private get borrows(): boolean {
     return this.loose && this.source !== undefined && this.parent === undefined && this.deadline === Infinity
@@ -136,13 +135,13 @@ export class Scope implements Alarm, Watcher, Follower {
 
   /** Adds a watcher to a scope that has not ended. The last to come is the first to be told. */
   watch(watcher: Watcher): void {
-    this.link(watcher)
+    link(this, watcher)
     if (!this.attached) this.attach()
   }
 
   /** Removes a watcher; does nothing for one that has been told already. */
   unwatch(watcher: Watcher): void {
-    if (this.unlink(watcher)) this.release()
+    if (unlink(this, watcher)) this.release()
   }
 
   /** Whether it is part of `outer`. */
@@ -154,9 +153,29 @@ export class Scope implements Alarm, Watcher, Follower {
 
   /** Moves a watcher to a scope further in. */
   handOver(watcher: Watcher, inner: Scope): void {
-    const left = this.unlink(watcher)
+    const left = unlink(this, watcher)
     inner.watch(watcher)
     if (left) this.release()
+  }
+
+  /** @internal Makes one of the watchers the last that has come. */
+  requeue(watcher: Watcher): void {
+    if (this.endless || this.watchers === watcher) return
+    unlink(this, watcher)
+    link(this, watcher)
+  }
+
+  /** @internal Takes the place of somebody who hung in the parent and in the clock instead, and is watched by it. */
+  replace(standIn: Watcher & Alarm): void {
+    const { clock, holder, deadline } = this
+    this.attached = true
+    if (clock.swap !== undefined) clock.swap(standIn, this)
+    else {
+      clock.disarm(standIn)
+      clock.arm(this, deadline)
+    }
+    if (holder !== undefined) relink(holder, standIn, this)
+    link(this, standIn)
   }
 
   /**
@@ -237,12 +256,12 @@ export class Scope implements Alarm, Watcher, Follower {
         watcher.mark(scope.ended!, scope.reason)
         scope = watcher
       } else if (watcher !== undefined) {
-        scope.unlink(watcher)
+        unlink(scope, watcher)
         watcher.scopeEnded(scope.ended!, scope.reason)
       } else {
         if (!scope.closed) scope.controller?.abort(scope.reason)
         const { parent } = scope
-        if (parent?.unlink(scope)) parent.release()
+        if (parent !== undefined && unlink(parent, scope)) parent.release()
         if (scope === this) return
         scope = parent!
       }
@@ -264,7 +283,7 @@ export class Scope implements Alarm, Watcher, Follower {
       const { holder, source, deadline } = scope
       if (source !== undefined) follow(source, scope)
       if (deadline < (holder === undefined ? Infinity : holder.deadline)) scope.clock.arm(scope, deadline)
-      if (holder !== undefined) holder.link(scope)
+      if (holder !== undefined) link(holder, scope)
     }
   }
 
@@ -277,7 +296,7 @@ export class Scope implements Alarm, Watcher, Follower {
     ) {
       if (scope.endless || (scope.controller !== undefined && !scope.closed)) return
       scope.unhook()
-      scope.holder?.unlink(scope)
+      if (scope.holder !== undefined) unlink(scope.holder, scope)
     }
   }
 
@@ -286,23 +305,5 @@ export class Scope implements Alarm, Watcher, Follower {
     this.attached = false
     this.clock.disarm(this)
     if (this.source !== undefined) unfollow(this.source, this)
-  }
-
-  private link(watcher: Watcher): void {
-    const first = this.watchers
-    watcher.nextWatcher = first
-    if (first !== undefined) first.previousWatcher = watcher
-    this.watchers = watcher
-  }
-
-  private unlink(watcher: Watcher): boolean {
-    const { nextWatcher, previousWatcher } = watcher
-    if (previousWatcher !== undefined) previousWatcher.nextWatcher = nextWatcher
-    else if (this.watchers === watcher) this.watchers = nextWatcher
-    else return false
-    if (nextWatcher !== undefined) nextWatcher.previousWatcher = previousWatcher
-    watcher.nextWatcher = undefined
-    watcher.previousWatcher = undefined
-    return true
   }
 }

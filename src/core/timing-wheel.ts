@@ -31,6 +31,8 @@ export class TimingWheel implements Clock {
   private holding = 0
   private held = false
   private idle = 0
+  /** What is being rung. */
+  private due: Alarm[] = []
 
   constructor(now: () => number) {
     this.now = now
@@ -70,6 +72,20 @@ export class TimingWheel implements Clock {
     else this.resting--
   }
 
+  swap(from: Alarm, to: Alarm): void {
+    const { previous, next } = from
+    if (previous === undefined) return
+    to.at = from.at
+    to.previous = previous
+    to.next = next
+    previous.next = to
+    if (next !== undefined) next.previous = to
+    from.previous = undefined
+    from.next = undefined
+    const turn = this.due.indexOf(from)
+    if (turn >= 0) this.due[turn] = to
+  }
+
   private start(): void {
     this.stop()
     this.setInterval = setInterval
@@ -104,6 +120,7 @@ export class TimingWheel implements Clock {
       }
     }
     if (due === undefined) return
+    this.due = due
     for (const alarm of due) {
       // Disarmed, or disarmed and armed for later, by an alarm that rang before it.
       if (alarm.previous === undefined || alarm.at > now) continue
@@ -117,6 +134,7 @@ export class TimingWheel implements Clock {
         })
       }
     }
+    this.due = []
   }
 
   private hold(held: boolean): void {

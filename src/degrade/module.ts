@@ -4,7 +4,6 @@ import type { Gate } from '../core/gate.ts'
 import type { Handler, Middleware } from '../core/handler.ts'
 import { functionOption, knownOptions, numberOption } from '../core/options.ts'
 import { deadlineExceeded, Rejection } from '../core/rejection.ts'
-import { Scope } from '../core/scope.ts'
 
 /** A part of a page, with settings of its own. */
 export interface Module<Req = any, Res = any> {
@@ -70,9 +69,7 @@ class QuotaGate implements Gate<unknown, number> {
   }
 
   narrow(context: Context, end: number): Context {
-    const { scope } = context
-    if (end >= scope.deadline) return context
-    const expiry = () => deadlineExceeded(this.name, true, 'the time of the module is over')
-    return context.within(new Scope(scope.clock, scope, end, expiry, undefined))
+    if (end >= context.deadline) return context
+    return context.until(end, () => deadlineExceeded(this.name, true, 'the time of the module is over'))
   }
 }

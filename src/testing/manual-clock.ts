@@ -51,6 +51,12 @@ export function manualClock(options: ManualClockOptions = {}): ManualClock {
       alarms.splice(index, 0, alarm)
     },
     disarm,
+    swap(from, to) {
+      const index = alarms.indexOf(from)
+      if (index < 0) return
+      to.at = from.at
+      alarms[index] = to
+    },
     flush,
     jump(ms) {
       now += numberOption('ms', ms, { min: 0 })

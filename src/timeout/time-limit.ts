@@ -6,7 +6,7 @@
 import type { Context } from '../core/context.ts'
 import { numberOption } from '../core/options.ts'
 import { deadlineExceeded, Rejection } from '../core/rejection.ts'
-import { type Expiry, Scope } from '../core/scope.ts'
+import type { Expiry } from '../core/scope.ts'
 
 export interface LimitOptions {
   /** Kept back from what the parent leaves, so that there is time to answer when this runs out. @default 0 */
@@ -54,10 +54,9 @@ export class TimeLimit {
 
   /** The context of a call that must have ended at `end`. */
   within(context: Context, end: number): Context {
-    const { scope } = context
-    if (end >= scope.deadline) return context
-    const expiry = end < scope.deadline - this.reserveMs ? this.outOfLimit : this.outOfTime
-    return context.within(new Scope(scope.clock, scope, end, expiry, undefined))
+    const { deadline } = context
+    if (end >= deadline) return context
+    return context.until(end, end < deadline - this.reserveMs ? this.outOfLimit : this.outOfTime)
   }
 }
 
