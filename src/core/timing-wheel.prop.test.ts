@@ -8,11 +8,15 @@ const IDS = 12
 
 type Step =
   | { readonly does: 'arm'; readonly id: number; readonly inMs: number; readonly reaction: Reaction }
-  | { readonly does: 'disarm'; readonly id: number }
+  | { readonly does: 'disarm' | 'swap'; readonly id: number }
   | { readonly does: 'pass' | 'stall'; readonly ms: number }
 
 /** What an alarm does when it rings. */
-type Reaction = { readonly arm: number; readonly inMs: number } | { readonly disarm: number } | undefined
+type Reaction =
+  | { readonly arm: number; readonly inMs: number }
+  | { readonly disarm: number }
+  | { readonly swap: number }
+  | undefined
 
 const id = fc.nat({ max: IDS - 1 })
 const inMs = fc.oneof(
@@ -23,10 +27,11 @@ const reaction: fc.Arbitrary<Reaction> = fc.oneof(
   fc.constant(undefined),
   fc.record({ arm: id, inMs: fc.double({ min: 0, max: 60, noNaN: true }) }),
   fc.record({ disarm: id }),
+  fc.record({ swap: id }),
 )
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ does: fc.constant('arm' as const), id, inMs, reaction }) },
-  { weight: 2, arbitrary: fc.record({ does: fc.constant('disarm' as const), id }) },
+  { weight: 2, arbitrary: fc.record({ does: fc.constantFrom('disarm', 'swap'), id }) },
   {
     weight: 3,
     arbitrary: fc.record({
@@ -61,11 +66,12 @@ class Model {
   }))
 
   take(step: Step): void {
-    if (step.does === 'arm') {
+    if ('inMs' in step) {
       this.reactions[step.id] = step.reaction
       this.arm(step.id, step.inMs)
-    } else if (step.does === 'disarm') {
-      this.disarm(step.id)
+    } else if ('id' in step) {
+      if (step.does === 'disarm') this.disarm(step.id)
+      else this.swap(step.id)
     } else if (step.does === 'pass') {
       vi.advanceTimersByTime(step.ms)
     } else {
@@ -98,6 +104,19 @@ class Model {
     this.due.delete(this.alarms[id]!)
   }
 
+  /** With the next that keeps the process alive as it does, if that is free. */
+  private swap(id: number): void {
+    const from = this.alarms[id]!
+    const to = this.alarms[(id + 2) % IDS]!
+    if (this.due.has(to)) return
+    this.wheel.swap(from, to)
+    const at = this.due.get(from)
+    if (at === undefined) return
+    this.due.delete(from)
+    this.due.set(to, at)
+    this.since.set(to, this.since.get(from)!)
+  }
+
   private rang(id: number): void {
     const alarm = this.alarms[id]!
     const now = this.wheel.now()
@@ -113,6 +132,7 @@ class Model {
     // Once, so that two alarms do not arm each other for ever.
     this.reactions[id] = undefined
     if ('arm' in reaction) this.arm(reaction.arm, reaction.inMs)
+    else if ('swap' in reaction) this.swap(reaction.swap)
     else this.disarm(reaction.disarm)
   }
 }

@@ -105,6 +105,26 @@ describe('the timing wheel', () => {
     expect(wheel.armed).toBe(0)
   })
 
+  it('rings one alarm in the turn of another that it was swapped for, even while it rings', () => {
+    const wheel = make()
+    const log: string[] = []
+    const at = wheel.now() + 10
+    const [one, two, three] = ['one', 'two', 'three'].map(name => alarm(() => log.push(name)))
+    wheel.arm(one!, at)
+    wheel.arm(two!, at)
+    // The last to come is the first to ring.
+    const first = alarm(() => {
+      log.push('first')
+      wheel.swap(two!, three!)
+      wheel.swap(first, two!)
+    })
+    wheel.arm(first, at)
+    vi.advanceTimersByTime(15)
+    expect(log).toEqual(['first', 'three', 'one'])
+    expect(three!.at).toBe(at)
+    expect(wheel.armed).toBe(0)
+  })
+
   it('holds an alarm once, though it is armed twice', () => {
     const wheel = make()
     const ring = vi.fn()

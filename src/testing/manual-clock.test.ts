@@ -115,6 +115,19 @@ describe('manualClock', () => {
     expect(ring).not.toHaveBeenCalled()
   })
 
+  it('rings one alarm in the turn of another that it was swapped for', async () => {
+    const clock = manualClock({ startMs: 0 })
+    const log: string[] = []
+    const [one, two, three, four] = ['one', 'two', 'three', 'four'].map(name => alarm(() => log.push(name)))
+    clock.arm(one!, 10)
+    clock.arm(two!, 10)
+    clock.swap!(one!, three!)
+    clock.swap!(one!, four!)
+    await clock.advance(10)
+    expect(log).toEqual(['three', 'two'])
+    expect(three!.at).toBe(10)
+  })
+
   it('keeps an alarm for a time that never comes', async () => {
     const clock = manualClock({ startMs: 0 })
     const ring = vi.fn()
