@@ -5,7 +5,6 @@ import type { Gate } from './gate.ts'
 import type { Call, Handler, Middleware, Protection } from './handler.ts'
 import { choiceOption, functionOption, nameOption } from './options.ts'
 import { type Kind, type Layer, type Part, partsOf, tagParts, wrapBy } from './part.ts'
-import { joins } from './row.ts'
 
 /**
  * Puts middlewares around a handler, the first outermost: `chain(a, b, c)(h)` is `a(b(c(h)))`. Neighbouring gates
@@ -111,4 +110,9 @@ function wrapAll(parts: readonly Part[], handler: Handler<any, any>): Handler<an
     if ('layer' in part) wrapped = checked ? guard(part.layer, wrapped) : wrapBy(part.layer, wrapped)
   }
   return row.length > 0 ? fuse(row, wrapped) : wrapped
+}
+
+/** Whether `gate` can stand before `row` in one frame: what it rescues must have the context that it was given itself. */
+function joins(gate: Gate<any, any>, row: readonly Gate<any, any>[]): boolean {
+  return gate.rescue === undefined || row.every(inner => !inner.rescue && !inner.narrow)
 }

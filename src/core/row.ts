@@ -56,8 +56,3 @@ export class Row {
 }
 
 type Fuse = (gates: readonly Gate<any, any>[], next: Handler<any, any>) => Handler<any, any>
-
-/** Whether `gate` can stand before `row` in one frame: what it rescues must have the context that it was given itself. */
-export function joins(gate: Gate<any, any>, row: readonly Gate<any, any>[]): boolean {
-  return gate.rescue === undefined || row.every(inner => !inner.rescue && !inner.narrow)
-}

@@ -192,6 +192,8 @@ export function describeProtection(name: string, build: Build): void {
           chain(note, middleware),
           request => {
             const { signal } = contextOf(request)
+            // On a busy machine the time may be up by now.
+            if (signal.aborted) reasons.push(signal.reason)
             signal.addEventListener('abort', () => reasons.push(signal.reason))
           },
           options,
