@@ -27,7 +27,9 @@ const window = { limit: 10, windowMs: 1_000 }
 
 type Options = Readonly<Record<string, unknown>>
 
-/** A factory, and options that are right. All of their fields that are numbers are then made wrong. */
+const places = { limit: 1, queue: 1, maxWaitMs: 5, lifoAfterMs: 5 }
+
+/** A factory, and options that are right. Every number in them, however deep, is then made wrong. */
 const factories: Readonly<Record<string, readonly [make: (options: any) => unknown, good: Options]>> = {
   deadline: [deadline, { totalMs: 5, reserveMs: 1, minUsefulMs: 1 }],
   attemptDeadline: [attemptDeadline, { attemptMs: 5, reserveMs: 1, minUsefulMs: 1 }],
@@ -67,7 +69,15 @@ const factories: Readonly<Record<string, readonly [make: (options: any) => unkno
   keyed: [options => keyed(() => circuit({ clock }), options), { max: 5, idleMs: 500 }],
   breaker: [options => breaker(circuit(), options), {}],
   bulkhead: [bulkhead, { limit: 5, queue: 5, maxWaitMs: 5, lifoAfterMs: 5 }],
-  lanes: [lanes, { lanes: { a: { limit: 1 } }, classify: () => 'a' }],
+  lanes: [lanes, { lanes: { a: places, b: places }, classify: () => 'a' }],
+  'lanes with hot ones': [
+    lanes,
+    {
+      lanes: { a: { limit: 1 } },
+      classify: () => 'a',
+      hot: { keys: hotKeys(), key, maxLanes: 5, ...places },
+    },
+  ],
   hotKeys: [hotKeys, { capacity: 5, hotShare: 0.5, minPerSecond: 5, halfLifeMs: 500 }],
   bySpeed: [bySpeed, { key, slowMs: 5, fastMs: 2, maxKeys: 5 }],
   workers: [workers, { module, size: 1, queue: 1, maxWaitMs: 5, graceMs: 5 }],
@@ -81,11 +91,35 @@ const factories: Readonly<Record<string, readonly [make: (options: any) => unkno
   ],
   singleflight: [singleflight, { key, maxAgeMs: 5, maxFlights: 5 }],
   memoryStore: [memoryStore, { maxEntries: 5 }],
-  switches: [options => switches({ a: options }), { rampMs: 5 }],
-  assemble: [assemble, { optional: { a: async () => 1 }, reserveMs: 5, fallbackMs: 5 }],
+  switches: [
+    options => switches({ a: options }),
+    {
+      levels: 2,
+      rampMs: 5,
+      default: { level: 1, percent: 50 },
+      automatic: { load: () => 1, enterAt: 2, exitAt: 1, dwellMs: 5, sampleMs: 5, percent: 50 },
+    },
+  ],
+  assemble: [
+    assemble,
+    {
+      required: { a: { handler: async () => 1, timeoutMs: 5 } },
+      optional: { b: { handler: async () => 1, timeoutMs: 5 } },
+      ...{ reserveMs: 5, fallbackMs: 5 },
+    },
+  ],
   redisStore: [redisStore, { client, maxLength: 5, rememberMs: 5 }],
   redisSwitches: [redisSwitches, { client, switches: switches({ a: {} }), pollMs: 50, timeoutMs: 50 }],
-  fault: [fault, { seed: 1 }],
+  fault: [
+    fault,
+    {
+      seed: 1,
+      rules: [
+        { percent: 50, bytesPerSecond: 5 },
+        { percent: 50, latencyMs: { minMs: 5, maxMs: 50 } },
+      ],
+    },
+  ],
   retry: [retry, { attempts: 2, minUsefulMs: 5, maxHintMs: 5 }],
   'retry as p-retry': [
     retry,
@@ -134,6 +168,27 @@ function optionsOf(act: () => unknown): readonly string[] {
   return []
 }
 
+/** The ways to all numbers in `options`, through objects and lists that are written out; a clock has numbers of its own. */
+function numbersIn(options: Options, way: readonly string[] = []): readonly (readonly string[])[] {
+  return Object.entries(options).flatMap(([name, value]) => {
+    const on = [...way, name]
+    if (typeof value === 'number') return [on]
+    return name !== 'clock' && isWrittenOut(value) ? numbersIn(value, on) : []
+  })
+}
+
+function isWrittenOut(value: unknown): value is Options {
+  if (typeof value !== 'object' || value === null) return false
+  return Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype
+}
+
+/** The same options, but for what stands at the end of `way`. */
+function changed(options: Options, [name, ...rest]: readonly string[], value: unknown): Options {
+  const copy: any = Array.isArray(options) ? [...options] : { ...options }
+  copy[name!] = rest.length === 0 ? value : changed(copy[name!], rest, value)
+  return copy
+}
+
 const bad = [Number.NaN, Number.NEGATIVE_INFINITY, '5', {}, [5], true, () => 5]
 
 describe.each(Object.entries(factories).map(([name, [make, good]]) => ({ name, make, good })))(
@@ -164,10 +219,13 @@ describe.each(Object.entries(factories).map(([name, [make, good]]) => ({ name, m
       },
     )
 
-    const numbers = Object.keys(good).filter(option => typeof good[option] === 'number')
-    it.each(numbers)('says what it expected `%s` to be, and what it got', option => {
-      const message = new RegExp(`^Expected \`([a-z]+\\.)?${option}\` to be a (whole )?number.*, got `)
-      for (const value of bad) expect(() => make({ ...good, [option]: value })).toThrow(message)
+    const numbers = numbersIn(good).map(way => [way.join('.'), way] as const)
+    it.each(numbers)('says what it expected `%s` to be, and what it got', (_option, way) => {
+      // The message says at least where the number stands; `rules.0.percent` is `rules[0].percent` there.
+      const parent = way.at(-2)?.replace(/^\d+$/, '\\[$&\\]')
+      const before = parent === undefined ? '([a-z]+\\.)?' : `[\\w.[\\]]*${parent}\\.`
+      const message = new RegExp(`^Expected \`${before}${way.at(-1)}\` to be a (whole )?number.*, got `)
+      for (const value of bad) expect(() => make(changed(good, way, value))).toThrow(message)
     })
   },
 )

@@ -130,12 +130,42 @@ test('during a total outage at least the probes go through, and at most they and
 })
 
 test('under steady overload the literal formula sends k times what the backend serves', () => {
-  for (const capacity of [100, 200, 400]) {
-    const seconds = simulate(throttle({ ...literal, random: dice(3) }), 1_000, 120, () => capacity).slice(40)
-    const sent = sum(seconds, 'sent') / seconds.length
-    expect(sent / capacity).toBeGreaterThan(1.8)
-    expect(sent / capacity).toBeLessThan(2.2)
-  }
+  fc.assert(
+    fc.property(
+      fc.double({ min: 1.2, max: 3, noNaN: true }),
+      fc.integer({ min: 50, max: 300 }),
+      fc.double({ min: 1.3, max: 4, noNaN: true }),
+      fc.integer(),
+      (k, capacity, surplus, seed) => {
+        // More is offered than k times what is served: below that there is nothing to reject.
+        const rps = Math.ceil(k * capacity * surplus)
+        const real = throttle({ ...literal, k, random: dice(seed) })
+        const seconds = simulate(real, rps, 80, () => capacity).slice(30)
+        const sent = sum(seconds, 'sent') / seconds.length / capacity
+        expect(sent).toBeGreaterThan(0.9 * k)
+        expect(sent).toBeLessThan(1.1 * k)
+      },
+    ),
+    { numRuns: 25 },
+  )
+})
+
+test('below k times what the backend serves the literal formula rejects next to nothing', () => {
+  fc.assert(
+    fc.property(
+      fc.double({ min: 1.2, max: 3, noNaN: true }),
+      fc.integer({ min: 50, max: 300 }),
+      fc.double({ min: 0.2, max: 0.85, noNaN: true }),
+      fc.integer(),
+      (k, capacity, share, seed) => {
+        const real = throttle({ ...literal, k, random: dice(seed) })
+        const rps = Math.ceil(k * capacity * share)
+        const seconds = simulate(real, rps, 60, () => capacity).slice(20)
+        expect(sum(seconds, 'sent') / sum(seconds, 'offered')).toBeGreaterThan(0.99)
+      },
+    ),
+    { numRuns: 15 },
+  )
 })
 
 test('under steady overload the backend is kept busy, and relieved of part of the surplus', () => {

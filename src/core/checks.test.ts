@@ -46,6 +46,7 @@ describe('an order that is known to hurt', () => {
     ['hedge', 'deadline', 'every attempt then gets the whole time again'],
     ['retry', 'retry', 'their attempts multiply'],
     ['retry', 'hedge', 'their attempts multiply'],
+    ['hedge', 'retry', 'a budget that they share counts every call more than once'],
     ['breaker', 'fallback', 'only the successes of the fallback'],
     ['retry', 'cache', 'every waiter of a shared call then retries'],
   ]

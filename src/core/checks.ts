@@ -52,7 +52,7 @@ const rules: readonly Rule[] = [
     outer: ['retry', 'hedge'],
     inner: ['retry', 'hedge'],
     because:
-      'their attempts multiply: three times three is nine calls to a dependency that is already failing. Keep one of them',
+      'their attempts multiply: three times three is nine calls to a dependency that is already failing, and a budget that they share counts every call more than once. Keep one of them',
   },
   {
     outer: ['breaker'],

@@ -5,7 +5,7 @@ import { TokenBudget, type TokenBudgetOptions } from './token-budget.ts'
 
 /**
  * How many further attempts a backend can be asked to bear. One budget belongs to one backend, and every `retry` and
- * `hedge` in front of it shares it.
+ * `hedge` in front of it shares it, each call passing one of them: one that passes two counts twice.
  */
 export interface RetryBudget<Options = any, Snapshot extends object = object>
   extends Mechanism<Options, Snapshot> {

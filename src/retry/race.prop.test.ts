@@ -2,11 +2,11 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { circuit } from '../breaker/circuit.ts'
 import { breaker } from '../breaker/middleware.ts'
-import { advise } from '../core/advice.ts'
+import { adviceOf, advise } from '../core/advice.ts'
 import { chain } from '../core/chain.ts'
 import { type Context, openContext } from '../core/context.ts'
 import type { Handler, Middleware } from '../core/handler.ts'
-import { sleep } from '../internal/timer.ts'
+import { after, sleep } from '../internal/timer.ts'
 import { type ManualClock, manualClock } from '../testing/index.ts'
 import { retryBudget } from './budget.ts'
 import { hedge } from './hedge.ts'
@@ -226,6 +226,65 @@ test('a circuit further in counts the attempts that came back, and those that lo
       })
     }),
     { numRuns: 200 },
+  )
+})
+
+test("with an endless delay it is the handler itself: one attempt, in the caller's context, at no cost to the budget", async () => {
+  const call = fc.record({ turn, afterMs: fc.nat({ max: 100 }), idempotent: fc.boolean() })
+  const about = fc.record({
+    attempts: fc.integer({ min: 1, max: 4 }),
+    idempotent: fc.constantFrom(true, false, undefined),
+    timeoutMs: fc.constantFrom(Infinity, 50.5, 150.5),
+    abortAfterMs: fc.constantFrom(undefined, undefined, 0, 75.25),
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(call, { minLength: 1, maxLength: 10 }), about, async (calls, about) => {
+      const { attempts, idempotent, timeoutMs, abortAfterMs } = about
+      const seen: unknown[] = []
+      for (const hedged of [false, true]) {
+        const clock = manualClock({ startMs: 0 })
+        const budget = retryBudget({ ratio: 1 })
+        const before = budget.snapshot()
+        const log: unknown[] = []
+        const handler: Handler<number, number> = async (i, context) => {
+          log.push(['starts', i, clock.now(), context === contexts[i], context.attempt])
+          const { kind, ms, hintMs } = calls[i]!.turn
+          await sleep(context, ms)
+          if (kind === 'ok') return i
+          const error = Object.assign(new Error(kind), { status: kind === 'fatal' ? 404 : 503 })
+          if (kind === 'final') advise(error, { retry: 'never' })
+          if (kind === 'hint') advise(error, { retry: 'later', retryAfterMs: hintMs })
+          errors[i] = error
+          throw error
+        }
+        const contexts: Context[] = []
+        const errors: Error[] = []
+        const made = hedge<number>({
+          delayMs: Infinity,
+          budget,
+          attempts,
+          ...(idempotent === undefined ? {} : { idempotent }),
+        })
+        const protect = hedged ? made(handler) : handler
+        for (const [i, next] of calls.entries()) {
+          await clock.advance(next.afterMs)
+          const open = openContext({ clock, timeoutMs, idempotent: next.idempotent })
+          contexts.push(open.context)
+          protect(i, open.context).then(
+            value => log.push(['answers', i, value, clock.now()]),
+            error =>
+              log.push(['fails', i, error === errors[i] || error.reason, adviceOf(error), clock.now()]),
+          )
+          if (abortAfterMs !== undefined) after(clock, abortAfterMs, () => open.cancel('gone'))
+        }
+        await clock.advance(1_000)
+        expect(clock.armed).toBe(0)
+        expect(budget.snapshot()).toEqual(before)
+        seen.push(log)
+      }
+      expect(seen[1]).toEqual(seen[0])
+    }),
+    { numRuns: 150 },
   )
 })
 
