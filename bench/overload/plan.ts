@@ -46,7 +46,11 @@ export interface Plan {
   }
   /** Clients that open a connection for each request, in front of the first handler. */
   readonly churn: { readonly load: number; readonly settle: number; readonly seconds: number }
-  readonly critical: { readonly handlers: readonly HandlerName[]; readonly seconds: number }
+  readonly critical: {
+    readonly handlers: readonly HandlerName[]
+    readonly settle: number
+    readonly seconds: number
+  }
   readonly tenants: { readonly handlers: readonly HandlerName[]; readonly seconds: number }
   readonly cost: {
     /** How long each server answers what costs nothing, so that its code is compiled, before anything counts. */
@@ -109,7 +113,7 @@ const full: Plan = {
   calm: { nearlyFullSeconds: 3, seconds: 6.5, everyMs: 5_000 },
   retry: { subjects: all, others: ['mixed'], trigger: { ours: 10, peers: 3 }, after: 1.2 },
   churn: { load: 4, settle, seconds: 1.6 },
-  critical: { handlers: ['cpu', 'mixed', 'pool', 'costMix', 'deferred', 'post'], seconds: 2 },
+  critical: { handlers: ['cpu', 'mixed', 'pool', 'costMix', 'deferred', 'post'], settle: 1.2, seconds: 2.5 },
   tenants: { handlers: ['cpu', 'pool'], seconds: 6 },
   cost: { warmUp: 1.5, settle: 0.4, rounds: 5, seconds: 0.7, handlers: ['cpu', 'mixed'] },
 }
@@ -139,7 +143,7 @@ const small: Plan = {
   calm: undefined,
   retry: { subjects: ['spillway'], others: [], trigger: { ours: 0.3, peers: 0.3 }, after: 0.3 },
   churn: { load: 4, settle: 0.1, seconds: 0.15 },
-  critical: { handlers: ['cpu'], seconds: 0.3 },
+  critical: { handlers: ['cpu'], settle: 0.1, seconds: 0.3 },
   tenants: { handlers: ['cpu'], seconds: 0.3 },
   cost: { warmUp: 0.1, settle: 0.25, rounds: 1, seconds: 0.1, handlers: ['mixed'] },
 }

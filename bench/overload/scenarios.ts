@@ -116,7 +116,7 @@ export async function measureCritical(
     {
       phases: [
         phase(0.5, plan.lead, perSecond),
-        phase(8, plan.lead, perSecond),
+        phase(8, plan.critical.settle, perSecond),
         phase(8, plan.critical.seconds, perSecond),
       ],
       kinds,
