@@ -10,7 +10,7 @@ const make = cases[name]
 if (make === undefined) throw new Error(`No case is called ${JSON.stringify(name)}`)
 const call = await make()
 
-const BATCH = 5_000
+const BATCH = 2_000
 
 async function batch(): Promise<number> {
   const from = process.hrtime.bigint()

@@ -2,9 +2,9 @@
  * What a protection costs a call that needs none: gates alone, fused and layered; deadlines and refusals beside
  * cockatiel and opossum; the express and gRPC adapters beside express and grpc-js without them.
  *
- * Each case has a process of its own, and all of them take turns: a ratio is taken within a round of a fraction of a
- * second for each, so that what slows the machine down for a while slows both sides. A second set of processes may be
- * compiled otherwise, so there is one.
+ * Each case has a process of its own, and all of them take turns: a ratio is taken within a round of some hundredths of
+ * a second for each, so that what slows the machine down for a while slows both sides. Another set of processes may be
+ * compiled otherwise, so there are several.
  */
 import { start } from '../lib/child.ts'
 import { finish, progress, quick, table } from '../lib/report.ts'
@@ -13,12 +13,11 @@ import { cases } from './cases.ts'
 import { compareExpress } from './express.ts'
 import { compareGrpc } from './grpc.ts'
 
-const sets = quick ? 1 : 4
-const rounds = 9
-const turnMs = quick ? 30 : 200
+const rounds = 25
+const turnMs = quick ? 10 : 25
 /** Of load: short blocks and many of them, because the machine may be faster now and slower a second later. */
 const blocks = quick
-  ? { warmMs: 1_000, rounds: 6, blockMs: 200 }
+  ? { warmMs: 1_000, rounds: 12, blockMs: 120 }
   : { warmMs: 1_500, rounds: 25, blockMs: 600 }
 /** autocannon ends a block at full seconds only. */
 const seconds = { warmMs: quick ? 1_000 : 2_000, rounds: quick ? 2 : 15, blockMs: 1_000 }
@@ -38,10 +37,14 @@ const compared: Readonly<Record<string, readonly [string, ...string[]]>> = {
 /** A quick run leaves out what is measured for the table alone. */
 const names = quick ? [...new Set(Object.values(compared).flat())] : Object.keys(cases)
 const nanos = new Map<string, number[]>(names.map(name => [name, []]))
-for (let set = 1; set <= sets; set++) {
-  progress(`calls: set ${set} of ${sets}`)
+/** Processes that take turns. A quick run has more than one of each only for what lies closest together. */
+const sets: readonly (readonly string[])[] = quick
+  ? [names, ...Array<readonly string[]>(4).fill(compared.stackOverCockatielNoTimeout!)]
+  : Array<readonly string[]>(8).fill(names)
+for (const [i, set] of sets.entries()) {
+  progress(`calls: set ${i + 1} of ${sets.length}`)
   const children = await Promise.all(
-    names.map(async name => {
+    set.map(async name => {
       const child = start(new URL('./case.ts', import.meta.url), [name])
       await child.next()
       return { name, child }
@@ -64,12 +67,14 @@ console.log(
   ),
 )
 
-/** Round by round. */
-const over = ([above, ...below]: readonly [string, ...string[]]): Figure =>
-  ratio(
-    nanos.get(above)!,
-    nanos.get(above)!.map((_, round) => Math.min(...below.map(name => nanos.get(name)![round]!))),
-  )
+/** Round by round, of the rounds in which all of them had a turn: the first ones. */
+const over = ([above, ...below]: readonly [string, ...string[]]): Figure => {
+  const both = Math.min(...[above, ...below].map(name => nanos.get(name)!.length))
+  const under = Array.from({ length: both }, (_, round) => {
+    return Math.min(...below.map(name => nanos.get(name)![round]!))
+  })
+  return ratio(nanos.get(above)!.slice(0, both), under)
+}
 
 const express = await compareExpress(seconds)
 const grpc = await compareGrpc(blocks)
