@@ -56,7 +56,7 @@ export async function measureCapacity(handler: HandlerName): Promise<Capacity> {
   await closedLoad({ ...load, seconds: plan.capacity.warmUp })
   const { rounds, seconds } = plan.capacity
   let best = { perSecond: 0, use: 1 }
-  for (let round = 0, clean = 0; clean < rounds && round < 3 * rounds; round++) {
+  for (let round = 0, clean = 0; clean < rounds && round < 2 * rounds; round++) {
     const {
       served,
       seconds: lasted,

@@ -145,7 +145,7 @@ const small: Plan = {
   churn: { load: 4, settle: 0.1, seconds: 0.15 },
   critical: { handlers: ['cpu'], settle: 0.1, seconds: 0.3 },
   tenants: { handlers: ['cpu'], seconds: 0.3 },
-  cost: { warmUp: 0.1, settle: 0.25, rounds: 1, seconds: 0.1, handlers: ['mixed'] },
+  cost: { warmUp: 0.1, settle: 0.12, rounds: 1, seconds: 0.1, handlers: ['mixed'] },
 }
 
 export const plan: Plan = quick ? small : full
