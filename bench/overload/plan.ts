@@ -45,7 +45,12 @@ export interface Plan {
     readonly after: number
   }
   /** Clients that open a connection for each request, in front of the first handler. */
-  readonly churn: { readonly load: number; readonly settle: number; readonly seconds: number }
+  readonly churn: {
+    readonly subjects: readonly SubjectName[]
+    readonly load: number
+    readonly settle: number
+    readonly seconds: number
+  }
   readonly critical: {
     readonly handlers: readonly HandlerName[]
     readonly settle: number
@@ -112,7 +117,7 @@ const full: Plan = {
   ],
   calm: { nearlyFullSeconds: 3, seconds: 6.5, everyMs: 5_000 },
   retry: { subjects: all, others: ['mixed'], trigger: { ours: 10, peers: 3 }, after: 1.2 },
-  churn: { load: 4, settle, seconds: 1.6 },
+  churn: { subjects: all, load: 4, settle, seconds: 1.6 },
   critical: { handlers: ['cpu', 'mixed', 'pool', 'costMix', 'deferred', 'post'], settle: 1.2, seconds: 2.5 },
   tenants: { handlers: ['cpu', 'pool'], seconds: 6 },
   cost: { warmUp: 1.5, settle: 0.4, rounds: 5, seconds: 0.7, handlers: ['cpu', 'mixed'] },
@@ -122,7 +127,7 @@ const small: Plan = {
   subjects: ['overloadProtection', 'spillway'],
   warmUp: { connections: 64, seconds: 0.05 },
   lead: 0.1,
-  capacity: { warmUp: 0.15, rounds: 3, seconds: 0.15, unloaded: 0.15 },
+  capacity: { warmUp: 0.15, rounds: 2, seconds: 0.15, unloaded: 0.1 },
   step,
   ours: [
     [
@@ -136,13 +141,13 @@ const small: Plan = {
   ],
   peers: [
     [
-      { load: 4, settle: 0.1, seconds: 0.15 },
-      { load: 8, settle: 0.1, seconds: 0.15 },
+      { load: 4, settle: 0.08, seconds: 0.12 },
+      { load: 8, settle: 0.08, seconds: 0.12 },
     ],
   ],
   calm: undefined,
   retry: { subjects: ['spillway'], others: [], trigger: { ours: 0.3, peers: 0.3 }, after: 0.3 },
-  churn: { load: 4, settle: 0.1, seconds: 0.15 },
+  churn: { subjects: ['spillway'], load: 4, settle: 0.1, seconds: 0.15 },
   critical: { handlers: ['cpu'], settle: 0.1, seconds: 0.3 },
   tenants: { handlers: ['cpu'], seconds: 0.3 },
   cost: { warmUp: 0.1, settle: 0.12, rounds: 1, seconds: 0.1, handlers: ['mixed'] },
