@@ -85,6 +85,25 @@ describe('finding the knee', () => {
     expect(pool.serve(1_000, 200, () => 20)).toBeGreaterThan(960)
   })
 
+  test('a limit that is too high is cut for calls that take long too', () => {
+    const pool = new Dependency(4)
+    pool.serve(3_000, 2, () => 150)
+    pool.serve(12_000, 128, () => 150)
+    expect(pool.knee.limit).toBeLessThanOrEqual(10)
+    expect(pool.serve(3_000, 128, () => 150)).toBeGreaterThanOrEqual(76)
+  })
+
+  test.each([
+    [1, 20],
+    [2, 50],
+    [4, 100],
+  ])('%d places of %d ms that a cold start finds pressed: the base is what one call takes', (places, ms) => {
+    const pool = new Dependency(places)
+    pool.serve(8_000, 128, () => ms)
+    expect(pool.routes.get(undefined).baseMs).toBeLessThan(1.1 * ms)
+    expect(pool.knee.limit).toBeLessThanOrEqual(Math.max(4, 3 * places))
+  })
+
   test('what is not pressed has room for a burst', () => {
     const pool = new Dependency(20)
     pool.serve(3_000, 5, () => 20)

@@ -219,7 +219,7 @@ export class Knee {
 
   private learn(call: ShedCall, ms: number): void {
     const route = call.known ?? this.routes.get(call.route)
-    route.learnTime(ms)
+    if (route.learnTime(ms, call.inFlight)) this.suspected = true
     const { baseMs } = route
     if (!(baseMs > 0)) return
     this.all.add(ms, baseMs, call.inFlight)
@@ -297,7 +297,8 @@ export class Knee {
     const { calls, ms, baseMs } = this.all
     const meanMs = baseMs / calls
     if (!this.reached || !(meanMs >= LONG_CALL_MS && lasted >= meanMs / 2)) return false
-    if (ms < FREE * this.slow * baseMs) this.set(2 * this.limit, 'growing')
+    if (ms >= FREE * this.slow * baseMs) return false
+    this.set(2 * this.limit, 'growing')
     return true
   }
 

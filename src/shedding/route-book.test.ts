@@ -29,23 +29,23 @@ test('one call in ten that costs thirty times as much counts in full', () => {
 describe('the time of an undisturbed call', () => {
   const known = () => {
     const route = new RouteBook().get('/')
-    for (let i = 0; i < 10; i++) route.learnTime(20)
+    for (let i = 0; i < 10; i++) route.learnTime(20, 1)
     return route
   }
 
   test('is the mean of the first ten', () => {
     const route = new RouteBook().get('/')
-    for (let i = 0; i < 9; i++) route.learnTime(20)
+    for (let i = 0; i < 9; i++) route.learnTime(20, 1)
     route.closeWindow(100, false)
     expect(route.baseMs).toBeNaN()
-    route.learnTime(30)
+    route.learnTime(30, 1)
     expect(route.baseMs).toBe(21)
   })
 
   test('follows calls that got faster', () => {
     const route = known()
     for (let window = 0; window < 20; window++) {
-      route.learnTime(5)
+      route.learnTime(5, 1)
       route.closeWindow(100, true)
     }
     expect(route.baseMs).toBeLessThan(5.1)
@@ -54,13 +54,13 @@ describe('the time of an undisturbed call', () => {
   test('follows calls that got slower by 2 % a second at most, and not at all while they are held', () => {
     const route = known()
     for (let window = 0; window < 10; window++) {
-      route.learnTime(1_000)
+      route.learnTime(1_000, 1)
       route.closeWindow(100, false)
     }
     expect(route.baseMs).toBeGreaterThan(20.3)
     expect(route.baseMs).toBeLessThan(20.5)
     const { baseMs } = route
-    route.learnTime(1_000)
+    route.learnTime(1_000, 1)
     route.closeWindow(100, true)
     expect(route.baseMs).toBe(baseMs)
   })

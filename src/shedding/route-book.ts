@@ -1,3 +1,5 @@
+import { FirstCalls } from './first-calls.ts'
+
 /** The weight of a new measurement of a cost, once there are enough for a mean of all. */
 const COST_WEIGHT = 0.02
 /** What took longer than so many calls is no call any more: a collection, or a process that had to wait for its turn. */
@@ -23,6 +25,8 @@ export class Route {
   private measured: number
   private count: number
   private sumMs: number
+  /** The first few calls; nothing once the base is known. */
+  private first: FirstCalls | undefined
 
   constructor() {
     this.costMs = UNKNOWN_COST_MS
@@ -30,6 +34,7 @@ export class Route {
     this.measured = 0
     this.count = 0
     this.sumMs = 0
+    this.first = new FirstCalls()
   }
 
   learnCost(ms: number): void {
@@ -39,11 +44,17 @@ export class Route {
     this.costMs = Math.max(MIN_COST_MS, this.costMs + weight * (Math.min(ms, most) - this.costMs))
   }
 
-  /** The first few calls make the base, before an overload has had time to make the next ones slow. */
-  learnTime(ms: number): void {
+  /** Whether this was the last of the first calls, and they have queued. */
+  learnTime(ms: number, inFlight: number): boolean {
     this.count++
     this.sumMs += ms
-    if (this.count === FIRST_CALLS && Number.isNaN(this.baseMs)) this.baseMs = this.sumMs / this.count
+    const { first } = this
+    if (first === undefined) return false
+    first.add(ms, inFlight)
+    if (first.calls < FIRST_CALLS) return false
+    this.baseMs = first.baseMs
+    this.first = undefined
+    return first.queued
   }
 
   /**

@@ -8,6 +8,7 @@ import {
   possible,
   quantile,
   simulate,
+  simulateClosed,
 } from '../../test/support/overload.ts'
 import { adaptive } from './adaptive.ts'
 import { bbr } from './bbr.ts'
@@ -22,6 +23,35 @@ describe('what other shedders fall for', () => {
       const report = simulate({ handler, loads: [[4, 4]], shedder: adaptive() })
       expect(figures(report.phases[0]!, handler, 4).goodput).toBeGreaterThan(0.9 * possible(name, 4))
       expect(report.seconds[1]!.good / handler.capacity).toBeGreaterThan(0.8 * possible(name, 4))
+    }
+  })
+
+  test.each([
+    [1, 20],
+    [2, 50],
+    [4, 100],
+    [4, 20],
+  ])('a cold start with closed clients on a small pool: %d places of %d ms', (places, ms) => {
+    const clients = 128
+    const capacity = (1_000 * places) / ms
+    for (const withinMs of [1, 20]) {
+      const seconds = simulateClosed({
+        make: pool(places, () => ms),
+        shedder: adaptive(),
+        clients,
+        withinMs,
+        awayMs: 5,
+        seconds: 10,
+      })
+      for (const answers of seconds.slice(1)) expect(answers.length).toBeGreaterThanOrEqual(0.95 * capacity)
+      // Nobody is refused before anything is known, so those who came first are served first, however long that takes.
+      const cleared = Math.ceil((1.1 * clients) / capacity) + 1
+      // Three times what one takes undisturbed, or what a limit of 4 makes of it, and the wait in front.
+      const soonMs = Math.max(3, 4 / places) * ms + 20
+      for (const answers of seconds.slice(cleared + 1)) {
+        expect(quantile(answers, 0.5)).toBeLessThanOrEqual(soonMs)
+        expect(quantile(answers, 0.99)).toBeLessThanOrEqual(soonMs + ms)
+      }
     }
   })
 

@@ -218,6 +218,50 @@ export function simulate(options: SimulateOptions): LoadReport {
   )
 }
 
+export interface ClosedOptions {
+  readonly make: Handler['make']
+  readonly shedder: Shedder
+  /** They all come within `withinMs`. */
+  readonly clients: number
+  readonly withinMs: number
+  /** How long an answer, or a refusal, and the request that follows it are on their way. */
+  readonly awayMs: number
+  readonly seconds: number
+}
+
+/** Clients that each send as soon as they are answered or refused: the times of all answers, second by second. */
+export function simulateClosed(options: ClosedOptions): number[][] {
+  const { make, shedder, clients, withinMs, awayMs, seconds } = options
+  const loop = eventLoop()
+  const start = loop.now()
+  const answers = Array.from({ length: seconds }, (): number[] => [])
+  const request = {
+    route: '/',
+    criticality: 'critical',
+    tenant: undefined,
+    attempt: 1,
+    gone: false,
+  } as const
+  const serve = behind(shedder, loop, make(loop), false, undefined)
+  const send = (at: number): void => {
+    loop.readable(at, () => {
+      loop.burn(0.012)
+      serve({
+        ...request,
+        respond: answer => {
+          loop.burn(0.008)
+          const now = loop.now()
+          if (answer === 'ok') answers[Math.floor((now - start) / 1_000)]?.push(now - at)
+          send(now + awayMs)
+        },
+      })
+    })
+  }
+  for (let client = 0; client < clients; client++) send(start + (client * withinMs) / clients)
+  loop.run(start + seconds * 1_000)
+  return answers
+}
+
 /** The loop of the simulator as a runner wants it. */
 export function runnerLoop(loop: EventLoop): Loop {
   return {
