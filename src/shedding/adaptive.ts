@@ -189,7 +189,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     this.host?.settling(now)
     this.inFlight--
     if (!this.calm) this.rate.seen(now)
-    this.knee.finished(call, result, now)
+    this.knee.finished(call, result, now, this.inFlight)
     if (this.queue.size > 0) this.host?.wake()
     else this.knee.empty(now)
   }

@@ -7,7 +7,8 @@
  *   X   calls that come through in a millisecond
  *   K   X·B                                  the calls in flight that it takes (Little's law), over two windows
  *
- * Before the first window there is no limit, so that a cold start refuses nobody.
+ * Before the first window there is no limit, so that a cold start refuses nobody. Nor is there one while more are in
+ * flight than when the calls of the window began, as long as r ≤ 1.2.
  *
  *   the limit kept nobody waiting
  *     r > 2 in two windows, or r > 4       L = 1.5 · (the highest K lately)       calls queue further in
@@ -158,7 +159,8 @@ export class Knee {
     if (this.freeSince === Infinity) this.freeSince = now
   }
 
-  finished(call: ShedCall, result: Result, now: number): void {
+  /** `left`: how many are in flight still. */
+  finished(call: ShedCall, result: Result, now: number, left: number = 0): void {
     if (Number.isNaN(this.start)) {
       this.start = call.startedAt
       this.idleAtStart = this.idleMs()
@@ -175,7 +177,7 @@ export class Knee {
     const some = this.reached ? MOST * this.limit : 0
     const enough = calls >= Math.max(some, this.limit === Infinity ? FIRST_CALLS : CALLS)
     const aFew = calls >= Math.max(some, FEW_CALLS) && lasted >= USUAL_WINDOW_MS
-    if (enough || aFew) this.close(lasted)
+    if (enough || aFew) this.close(lasted, left)
     else if (!this.growEarly(lasted)) return
     this.restart(now)
   }
@@ -226,7 +228,7 @@ export class Knee {
     if (call.startedAt >= this.start) this.fresh.add(ms, baseMs, call.inFlight)
   }
 
-  private close(lasted: number): void {
+  private close(lasted: number, left: number): void {
     const { all, fresh, slow } = this
     const ratio = fresh.ms / fresh.baseMs / slow
     const inFlight = fresh.inFlight / fresh.calls
@@ -240,12 +242,12 @@ export class Knee {
     const tolerance = this.idleMs() - this.idleAtStart < SPARE * lasted ? BUSY_TOLERANCE : TOLERANCE
     if (this.reached) this.adjust(ratio, tolerance, inFlight, needed, lasted)
     else if (ratio <= SUSPICIOUS || since < 0 || since >= AFTER_STALL_MS)
-      this.watch(ratio, tolerance, inFlight)
+      this.watch(ratio, tolerance, inFlight, left)
     for (const route of this.routes.all()) route.closeWindow(lasted, this.reached)
   }
 
   /** After a window in which the limit kept nobody waiting. */
-  private watch(ratio: number, tolerance: number, inFlight: number): void {
+  private watch(ratio: number, tolerance: number, inFlight: number, left: number): void {
     const queueing = inFlight > this.minLimit && ratio > SUSPICIOUS
     if (queueing && (ratio > CERTAIN || this.suspected)) {
       this.suspected = false
@@ -259,6 +261,8 @@ export class Knee {
       this.slow = 1
     }
     this.mostInFlight = 0
+    // What few calls took says nothing yet of the many that have begun since: of a first flood only the front has come through.
+    if (this.limit === Infinity && ratio <= FREE && this.fresh.most < MOST * left) return
     this.set(Math.max(ROOM_FOR_BURST, HEADROOM * this.peak), 'headroom')
   }
 

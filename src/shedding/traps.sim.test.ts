@@ -55,6 +55,22 @@ describe('what other shedders fall for', () => {
     }
   })
 
+  test('a cold start of calls that take long and wait for no pool: nobody is refused', () => {
+    for (const ratePerSecond of [500, 1_000, 4_000]) {
+      for (const ms of [50, 200, 400]) {
+        const report = simulate({
+          handler: { capacity: ratePerSecond, make: pool(100_000, () => ms) },
+          loads: [[1, 3]],
+          shedder: adaptive(),
+          goodMs: 1_000,
+          connections: 4_000,
+        })
+        expect(report.phases[0]!.refused).toBe(0)
+        expect(quantile(report.phases[0]!.latencies, 0.99)).toBeLessThan(ms + 30)
+      }
+    }
+  })
+
   test('a dependency that takes ten times as long for twenty seconds, and recovers', () => {
     for (const load of [0.3, 0.7, 2]) {
       const slowFrom = 1_005_000
