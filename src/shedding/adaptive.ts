@@ -274,6 +274,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     this.tally.admit(now)
     call.shedder = this
     call.startedAt = now
+    call.isFirst = call.known!.begin(now)
     call.inFlight = ++this.inFlight
   }
 

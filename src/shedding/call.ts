@@ -50,6 +50,8 @@ export class ShedCall {
   costMs: number
   /** @internal What is known of its route. */
   known: Route | undefined
+  /** @internal Whether it is one of the first calls of its route. */
+  isFirst: boolean
 
   constructor(
     importance: number,
@@ -71,6 +73,7 @@ export class ShedCall {
     this.inFlight = 0
     this.costMs = 0
     this.known = undefined
+    this.isFirst = false
   }
 
   /** Whether it counts as in flight now. A call that is let through unasked, or only watched, does not. */

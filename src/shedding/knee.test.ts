@@ -44,6 +44,8 @@ class Dependency {
         }
         const call = shedCall()
         call.startedAt = this.now
+        call.known = this.routes.get(undefined)
+        call.isFirst = call.known.begin(this.now)
         call.inFlight = this.inFlight.size + 1
         const fails = errors > 0 && this.inFlight.size % errors === 0
         const end = fails ? this.now + 1 : Math.max(this.now, this.places.pop()!) + serviceMs()

@@ -166,7 +166,8 @@ export class Knee {
       this.idleAtStart = this.idleMs()
     }
     if (this.reached && this.free(now)) this.restart(now)
-    if (result === 'success') this.learn(call, now - call.startedAt)
+    if (result === 'success') this.learn(call, now)
+    else if (call.isFirst) call.known?.missed()
     const lasted = now - this.start
     if (lasted < MIN_WINDOW_MS) {
       if (lasted < 0) this.restart(now)
@@ -219,9 +220,10 @@ export class Knee {
     this.restart(Number.NaN)
   }
 
-  private learn(call: ShedCall, ms: number): void {
+  private learn(call: ShedCall, now: number): void {
+    const ms = now - call.startedAt
     const route = call.known ?? this.routes.get(call.route)
-    if (route.learnTime(ms, call.inFlight)) this.suspected = true
+    if (route.learnTime(ms, call.inFlight, call.isFirst, now)) this.suspected = true
     const { baseMs } = route
     if (!(baseMs > 0)) return
     this.all.add(ms, baseMs, call.inFlight)

@@ -29,23 +29,55 @@ test('one call in ten that costs thirty times as much counts in full', () => {
 describe('the time of an undisturbed call', () => {
   const known = () => {
     const route = new RouteBook().get('/')
-    for (let i = 0; i < 10; i++) route.learnTime(20, 1)
+    for (let i = 0; i < 10; i++) route.learnTime(20, 1, true, 0)
     return route
   }
 
   test('is the mean of the first ten', () => {
     const route = new RouteBook().get('/')
-    for (let i = 0; i < 9; i++) route.learnTime(20, 1)
+    for (let i = 0; i < 9; i++) route.learnTime(20, 1, true, 0)
     route.closeWindow(100, false)
     expect(route.baseMs).toBeNaN()
-    route.learnTime(30, 1)
+    route.learnTime(30, 1, true, 0)
     expect(route.baseMs).toBe(21)
+  })
+
+  test('is that of the first to begin, not of the first to end, which are the quickest', () => {
+    const route = new RouteBook().get('/')
+    for (let i = 0; i < 10; i++) expect(route.begin(0)).toBe(true)
+    expect(route.begin(0)).toBe(false)
+    for (let i = 0; i < 50; i++) route.learnTime(5, 30, false, 5)
+    expect(route.baseMs).toBeNaN()
+    for (let i = 0; i < 10; i++) route.learnTime(i < 5 ? 10 : 30, 1, true, 30)
+    expect(route.baseMs).toBe(20)
+  })
+
+  test('of one that fails the next to begin takes the place', () => {
+    const route = new RouteBook().get('/')
+    for (let i = 0; i < 10; i++) route.begin(0)
+    route.missed()
+    expect(route.begin(0)).toBe(true)
+    expect(route.begin(0)).toBe(false)
+  })
+
+  test('does not wait for those that never end', () => {
+    const [some, none] = [new RouteBook().get('/'), new RouteBook().get('/')]
+    for (const route of [some, none]) for (let i = 0; i < 10; i++) route.begin(0)
+    for (let i = 0; i < 5; i++) some.learnTime(20, 1, true, 20)
+    for (let now = 50; now <= 1_000; now += 50) {
+      for (const route of [some, none]) {
+        route.learnTime(40, 20, false, now)
+        expect(route.baseMs).toBeNaN()
+      }
+    }
+    for (const route of [some, none]) route.learnTime(40, 20, false, 1_001)
+    expect([some.baseMs, none.baseMs]).toEqual([20, 40])
   })
 
   test('follows calls that got faster', () => {
     const route = known()
     for (let window = 0; window < 20; window++) {
-      route.learnTime(5, 1)
+      route.learnTime(5, 1, true, 0)
       route.closeWindow(100, true)
     }
     expect(route.baseMs).toBeLessThan(5.1)
@@ -54,13 +86,13 @@ describe('the time of an undisturbed call', () => {
   test('follows calls that got slower by 2 % a second at most, and not at all while they are held', () => {
     const route = known()
     for (let window = 0; window < 10; window++) {
-      route.learnTime(1_000, 1)
+      route.learnTime(1_000, 1, true, 0)
       route.closeWindow(100, false)
     }
     expect(route.baseMs).toBeGreaterThan(20.3)
     expect(route.baseMs).toBeLessThan(20.5)
     const { baseMs } = route
-    route.learnTime(1_000, 1)
+    route.learnTime(1_000, 1, true, 0)
     route.closeWindow(100, true)
     expect(route.baseMs).toBe(baseMs)
   })

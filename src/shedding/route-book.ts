@@ -9,6 +9,9 @@ const UNKNOWN_COST_MS = 0.1
 const MIN_COST_MS = 0.01
 /** How many calls make the first idea of a route's time. */
 const FIRST_CALLS = 10
+/** How long their end is waited for: a second, or ten times what those took that have ended. */
+const FIRST_MS = 1_000
+const FIRST_TIMES = 10
 /** How much of the difference a window moves the base, to calls that got faster and to calls that got slower. */
 const DOWN = 0.3
 const UP = 0.1
@@ -27,6 +30,9 @@ export class Route {
   private sumMs: number
   /** The first few calls; nothing once the base is known. */
   private first: FirstCalls | undefined
+  /** How many more calls are to be among them, and when the first of them began. */
+  private wanted: number
+  private firstAt: number
 
   constructor() {
     this.costMs = UNKNOWN_COST_MS
@@ -35,6 +41,8 @@ export class Route {
     this.count = 0
     this.sumMs = 0
     this.first = new FirstCalls()
+    this.wanted = FIRST_CALLS
+    this.firstAt = Number.NaN
   }
 
   learnCost(ms: number): void {
@@ -44,16 +52,35 @@ export class Route {
     this.costMs = Math.max(MIN_COST_MS, this.costMs + weight * (Math.min(ms, most) - this.costMs))
   }
 
-  /** Whether this was the last of the first calls, and they have queued. */
-  learnTime(ms: number, inFlight: number): boolean {
+  /**
+   * A call begins; whether it is one of the first. Those are the first to begin and not the first to end: of calls
+   * that began together the first to end are the quickest.
+   */
+  begin(now: number): boolean {
+    if (this.wanted === 0) return false
+    this.wanted--
+    if (Number.isNaN(this.firstAt)) this.firstAt = now
+    return true
+  }
+
+  /** One of the first came to nothing: the next to begin takes its place. */
+  missed(): void {
+    if (this.first !== undefined) this.wanted++
+  }
+
+  /** Whether with this call the base is known, and the first have queued. */
+  learnTime(ms: number, inFlight: number, isFirst: boolean, now: number): boolean {
     this.count++
     this.sumMs += ms
     const { first } = this
     if (first === undefined) return false
-    first.add(ms, inFlight)
-    if (first.calls < FIRST_CALLS) return false
-    this.baseMs = first.baseMs
+    if (isFirst) first.add(ms, inFlight)
+    const meanMs = this.sumMs / this.count
+    const late = now - this.firstAt > Math.max(FIRST_MS, FIRST_TIMES * meanMs)
+    if (first.calls < FIRST_CALLS && !(late && this.count >= FIRST_CALLS)) return false
+    this.baseMs = first.calls === 0 ? meanMs : first.baseMs
     this.first = undefined
+    this.wanted = 0
     return first.queued
   }
 

@@ -7,6 +7,7 @@ import {
   pool,
   possible,
   quantile,
+  seeded,
   simulate,
   simulateClosed,
 } from '../../test/support/overload.ts'
@@ -68,6 +69,32 @@ describe('what other shedders fall for', () => {
         expect(report.phases[0]!.refused).toBe(0)
         expect(quantile(report.phases[0]!.latencies, 0.99)).toBeLessThan(ms + 30)
       }
+    }
+  })
+
+  test('a cold start of calls that take anything and wait for no pool: few are refused, and soon nobody', () => {
+    const times: ((random: () => number) => number)[] = [
+      random => -50 * Math.log(1 - random()),
+      random => (random() < 0.3 ? 2 : 100),
+      random => 20 + 180 * random(),
+    ]
+    for (const timeOf of times) {
+      let refused = 0
+      let sent = 0
+      for (let seed = 1; seed <= 8; seed++) {
+        const random = seeded(7 * seed)
+        const { seconds } = simulate({
+          handler: { capacity: 1_000, make: pool(100_000, () => timeOf(random)) },
+          loads: [[1, 4]],
+          shedder: adaptive(),
+          seed,
+          connections: 4_000,
+        })
+        refused += seconds[0]!.refused
+        sent += seconds[0]!.sent
+        expect(seconds[3]!.refused / seconds[3]!.sent).toBeLessThan(0.05)
+      }
+      expect(refused / sent).toBeLessThan(0.2)
     }
   })
 
