@@ -22,9 +22,14 @@ export interface Running {
   readonly pid: number
 }
 
-/** A point is dirty when others have had more of the server's core, when that was slower, or the clients later, than this. */
+/**
+ * A point is dirty when others have had more of the server's core, when that was slower than it has lately been, or the
+ * clients later, than this.
+ */
 const FOREIGN_SHARE = 0.05
 const SPEED = 0.85
+/** What was longer ago says nothing of how fast the core may be again: some machines stay slow for an hour. */
+const LATELY_MS = 90_000
 const LATE_MS = 5
 const TRIES = 3
 /** How often the speed of the core is looked at, and for how long, for the fastest, before anything is measured. */
@@ -80,8 +85,13 @@ export async function stopAll(): Promise<void> {
 const spares: Child[] = []
 const SPARES = 4
 
-/** Gives a server a process and a core of its own. */
+/** The server of the last point. */
+let kept: { readonly key: string; readonly server: Running } | undefined
+
+/** Gives a server a process and a core of its own. The one that was kept may still be at a backlog of seconds. */
 export async function startServer(spec: ServerSpec | CostVariant): Promise<Running> {
+  await kept?.server.child.stop()
+  kept = undefined
   if (spares.length === 0) {
     spares.push(...Array.from({ length: SPARES }, () => start(new URL('./server.ts', import.meta.url))))
     await Promise.all(spares.map(spare => spare.next()))
@@ -94,8 +104,6 @@ export async function startServer(spec: ServerSpec | CostVariant): Promise<Runni
   return { child, port: (await reply).port, pid }
 }
 
-let kept: { readonly key: string; readonly server: Running } | undefined
-
 /**
  * A server that has learnt nothing, in a process whose code has been compiled: the one of the point before, where that
  * was of the same kind, or one that has served and refused for a while.
@@ -103,7 +111,6 @@ let kept: { readonly key: string; readonly server: Running } | undefined
 async function freshServer(spec: ServerSpec): Promise<Running> {
   const key = JSON.stringify(spec)
   if (kept?.key !== key) {
-    await kept?.server.child.stop()
     const server = await startServer(spec)
     const { connections, seconds } = plan.warmUp
     const load = { port: server.port, kinds: kindsOf(spec.handler), seconds }
@@ -138,6 +145,7 @@ export async function openLoad(load: Omit<OpenLoad, 'mode'>): Promise<OpenOutcom
 
 /** The fastest that the server's core has been. */
 let fastest = 0
+let looks: { readonly at: number; readonly speed: number }[] = []
 
 /** Watches the server's core over what `measure` does. */
 export async function watched<T>(server: Running, measure: () => Promise<T>): Promise<T & Measured> {
@@ -147,8 +155,8 @@ export async function watched<T>(server: Running, measure: () => Promise<T>): Pr
   const outcome = await measure()
   const share = foreign()
   const cpuMs = usedMs(server.pid) - before
-  const speed = await coreSpeed()
-  return { ...outcome, foreign: share, speed, cpuMs, dirty: share > FOREIGN_SHARE || speed < SPEED }
+  const { speed, slow } = await coreSpeed()
+  return { ...outcome, foreign: share, speed, cpuMs, dirty: share > FOREIGN_SHARE || slow }
 }
 
 /** Waits until the server's core is fast, if it is not for too long: slow spells last for some seconds. */
@@ -161,17 +169,27 @@ async function fastCore(): Promise<void> {
   do {
     await sleep(LOOK_MS)
     waitedS = (performance.now() - startedAt) / 1_000
-  } while ((await coreSpeed()) < SPEED && waitedS < most)
+  } while ((await coreSpeed()).slow && waitedS < most)
   spareS -= waitedS
 }
 
-/** How fast the server's core has been since this was last asked, over the fastest that it has been. */
-async function coreSpeed(): Promise<number> {
+interface CoreSpeed {
+  /** Over the fastest that the core has been. */
+  readonly speed: number
+  /** Whether it has lately been a good deal faster. */
+  readonly slow: boolean
+}
+
+/** How fast the server's core has been since this was last asked. */
+async function coreSpeed(): Promise<CoreSpeed> {
   const reply = speedometer!.next<{ speed: number }>()
   speedometer!.send('speed')
   const { speed } = await reply
-  if (speed > fastest) fastest = speed
-  return speed / fastest
+  fastest = Math.max(fastest, speed)
+  const now = performance.now()
+  looks = [...looks.filter(({ at }) => now - at < LATELY_MS), { at: now, speed }]
+  const lately = Math.max(...looks.map(look => look.speed))
+  return { speed: speed / fastest, slow: speed < SPEED * lately }
 }
 
 /** One server, one open load, and both once more when something has disturbed them. */
