@@ -4,7 +4,15 @@ import { type Child, start } from '../lib/child.ts'
 import { progress, quick } from '../lib/report.ts'
 import type { CostVariant } from './cost-servers.ts'
 import { type HandlerName, handlers } from './handlers.ts'
-import type { ClosedLoad, ClosedOutcome, OpenLoad, OpenOutcome, Phase, RequestKind } from './load.ts'
+import {
+  type ClosedLoad,
+  type ClosedOutcome,
+  type OpenLoad,
+  type OpenOutcome,
+  type Phase,
+  quantile,
+  type RequestKind,
+} from './load.ts'
 import { pin, raisePriority, usedMs, watchCore } from './machine.ts'
 import { plan } from './plan.ts'
 import type { SubjectName } from './subjects.ts'
@@ -29,7 +37,7 @@ export interface Running {
 const FOREIGN_SHARE = 0.05
 const SPEED = 0.85
 /** What was longer ago says nothing of how fast the core may be again: some machines stay slow for an hour. */
-const LATELY_MS = 90_000
+const LATELY_MS = 60_000
 const LATE_MS = 5
 const TRIES = 3
 /** How often the speed of the core is looked at, and for how long, for the fastest, before anything is measured. */
@@ -176,7 +184,7 @@ async function fastCore(): Promise<void> {
 interface CoreSpeed {
   /** Over the fastest that the core has been. */
   readonly speed: number
-  /** Whether it has lately been a good deal faster. */
+  /** Whether it has lately been a good deal faster, and not for a moment only. */
   readonly slow: boolean
 }
 
@@ -188,7 +196,10 @@ async function coreSpeed(): Promise<CoreSpeed> {
   fastest = Math.max(fastest, speed)
   const now = performance.now()
   looks = [...looks.filter(({ at }) => now - at < LATELY_MS), { at: now, speed }]
-  const lately = Math.max(...looks.map(look => look.speed))
+  const lately = quantile(
+    looks.map(look => look.speed),
+    0.8,
+  )
   return { speed: speed / fastest, slow: speed < SPEED * lately }
 }
 
