@@ -6,6 +6,7 @@ import { measureCapacity, measureCurve } from './curves.ts'
 import { type HandlerName, handlerNames, handlers } from './handlers.ts'
 import { type Journey, plan } from './plan.ts'
 import { cell } from './results.ts'
+import { allowRepeats } from './rig.ts'
 import { measureCalm, measureChurn, measureCritical, measureRetries, measureTenants } from './scenarios.ts'
 import type { SubjectName } from './subjects.ts'
 import { subjects } from './subjects.ts'
@@ -71,6 +72,7 @@ export async function measureChoice({
   const of = handlerParts.filter(part => wanted.includes(part))
   if (of.length === 0) return
   for (const name of names) {
+    allowRepeats()
     const capacity = await measureCapacity(name)
     progress(
       `${handlers[name].title}: ${capacity.perSecond.toFixed(0)} a second, p99 ${ms(capacity.unloadedP99Ms)} unloaded`,

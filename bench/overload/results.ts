@@ -6,7 +6,7 @@ import { type IdleCost, measureIdle, measurePeak, measureRefusals, type RefusalC
 import { type Capacity, type Curve, measureCapacity, measureCurve, type Point, pointAt } from './curves.ts'
 import { type HandlerName, handlerNames, handlers } from './handlers.ts'
 import { plan } from './plan.ts'
-import { dirtyPoints, percent } from './rig.ts'
+import { allowRepeats, dirtyPoints, percent } from './rig.ts'
 import {
   type CalmOutcome,
   type ChurnOutcome,
@@ -105,6 +105,7 @@ export async function measureAll(): Promise<Results> {
 }
 
 async function measureHandler(name: HandlerName, refusals: RefusalCost): Promise<HandlerResults> {
+  allowRepeats()
   const kind = handlers[name]
   const refusalMs = kind.bodyBytes === undefined ? refusals.bareMs : refusals.barePostMs
   const { capacity, ours } = await measureOurs(name, refusalMs)

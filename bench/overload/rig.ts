@@ -45,8 +45,14 @@ const CALIBRATIONS = quick ? 3 : 30
 const LOOK_MS = 100
 /** A point waits so long for its core to be fast. */
 const WAIT_S = 4
-/** How much time waiting and measuring again may take in all, so that a run on a busy machine ends as well. */
-let spareS = quick ? 0 : 150
+/** How much time waiting and measuring again may take, for each handler, so that a run on a busy machine ends as well. */
+const REPEATS_S = quick ? 0 : 20
+let spareS = 0
+
+/** Gives what is measured next its time for that, and what has been left over. */
+export function allowRepeats(): void {
+  spareS += REPEATS_S
+}
 
 export interface Measured {
   /** Which part of the server's core others have had; NaN where nothing tells. */
