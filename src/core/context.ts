@@ -132,23 +132,8 @@ export class Context {
     )
   }
 
-  /** @internal The same call under a scope of its own. */
-  within(scope: Scope): Context {
-    return new Context(
-      scope,
-      this.criticality,
-      this.tenant,
-      this.caller,
-      this.attempt,
-      this.idempotent,
-      this.entries,
-    )
-  }
-
-  /** @internal The same call, which ends at `end`, before what it is part of. Its scope is left out until somebody asks for it. */
-  until(end: number, expiry: Expiry): Context {
-    const { scope } = this
-    if (!scope.steady) return this.within(new Scope(scope.clock, scope, end, expiry, undefined))
+  /** @internal The same call under a scope of its own; with an `end`, under one below it that is left out. */
+  within(scope: Scope, expiry?: Expiry, end?: number): Context {
     return new Context(
       scope,
       this.criticality,
@@ -160,6 +145,13 @@ export class Context {
       expiry,
       end,
     )
+  }
+
+  /** @internal The same call, which ends at `end`, before what it is part of. Its scope is left out until somebody asks for it. */
+  until(end: number, expiry: Expiry): Context {
+    const { scope } = this
+    if (scope.steady) return this.within(scope, expiry, end)
+    return this.within(new Scope(scope.clock, scope, end, expiry, undefined))
   }
 
   /** @internal The same call under a scope of its own, as its caller's, with one typed key changed. */

@@ -24,8 +24,8 @@ export interface Copy {
 
 /**
  * Keeps copies by key. What was asked for earlier never replaces what was asked for later, nor anything that was
- * deleted meanwhile or in that very instant: a slow answer that is overtaken by a newer one is dropped. A store measures time by one clock
- * of its own, or by `now` where it has none.
+ * deleted meanwhile or in that very instant: a slow answer that is overtaken by a newer one is dropped. A store
+ * measures time by one clock of its own, or by `now` where it has none.
  */
 export interface CopyStore {
   get(key: string, now: number): Copy | undefined | Promise<Copy | undefined>

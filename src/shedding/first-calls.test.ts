@@ -56,4 +56,18 @@ describe('the time of an undisturbed call', () => {
     ).toMatchObject({ queued: false, baseMs: 5.5 })
     expect(first(() => 20)).toMatchObject({ queued: false, baseMs: 20 })
   })
+
+  test('fractions that do not add up exactly are no sign of a queue', () => {
+    for (let seed = 1; seed <= 1_000; seed++) {
+      const random = seeded(seed)
+      const inFlight = 2 + (seed % 30)
+      const differing = first(
+        () => -50 * Math.log(1 - random()),
+        () => inFlight,
+      )
+      expect(differing.queued).toBe(false)
+      const ms = -50 * Math.log(1 - random())
+      expect(first(() => ms).queued).toBe(false)
+    }
+  })
 })

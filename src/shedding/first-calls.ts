@@ -15,6 +15,8 @@
 
 /** Ten calls that have nothing to do with each other are correlated so well once in a thousand times. */
 const IN_STEP = 0.85
+/** Less than this part of a square is not a difference, but what fractions lose when they are added up. */
+const ROUNDING = 1e-9
 
 export class FirstCalls {
   calls: number
@@ -48,6 +50,8 @@ export class FirstCalls {
   /** Whether they have queued. */
   get queued(): boolean {
     const varianceMs = this.squaresMs / this.calls - this.meanMs ** 2
+    if (varianceMs <= ROUNDING * this.meanMs ** 2) return false
+    if (this.variance <= ROUNDING * this.meanInFlight ** 2) return false
     return this.covariance > IN_STEP * Math.sqrt(varianceMs * this.variance)
   }
 

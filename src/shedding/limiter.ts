@@ -5,7 +5,8 @@
  *
  * The less a class matters, the less of the limit it may fill, so that it is refused first: critical-plus may go
  * a tenth over the limit (and one call at least), critical has all of it, sheddable-plus 90 %, sheddable 80 %, and
- * second tries 5 % less than first ones. Of the calls let in, one in twenty is saved up for each class that has been refused, so that none starves.
+ * second tries 5 % less than first ones. Of the calls let in, one in twenty is saved up for each class that has been
+ * refused, so that none starves.
  *
  * Once 80 % is taken no tenant may hold more than an equal part. A tenant that asks for less leaves the rest to
  * the others; one that floods holds its part and no more.
