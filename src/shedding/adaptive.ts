@@ -304,10 +304,10 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     }
   }
 
-  /** What becomes of a call that is refused: its refusal, or when only watching, that it may run uncounted. */
+  /** What becomes of a call that is refused: its refusal, or when only watching, or off by now, that it may run uncounted. */
   private refusal(refusal: Refusal, now: number): Verdict {
-    this.tally.refuse(refusal, now)
-    return this.mode === 'observe' ? 'run' : refusal
+    if (this.mode !== 'off') this.tally.refuse(refusal, now)
+    return this.mode === 'enforce' ? refusal : 'run'
   }
 
   /** Ends the waiting of a call. */
