@@ -16,7 +16,9 @@ for (const line of setUp({ needs: ['redis'], folders: ['.', 'bench'] })) console
 /** Written when a build is whole; every build removes it first. */
 const stamp = join(root, 'dist', '.built')
 if (!isBuilt()) {
-  if (!run('npm', ['run', '--silent', 'build'])) fail('The build failed; its message is above.')
+  // Types are looked at by `npm test`; without that a build takes half the time, and is the same.
+  if (!run('npm', ['run', '--silent', 'build', '--', '--noCheck']))
+    fail('The build failed; its message is above.')
   writeFileSync(stamp, '')
 }
 

@@ -18,7 +18,8 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 /** Starts a file of the bench in a process of its own. It ends with this process, however this one ends. */
 export function start(file: URL, args: readonly string[] = [], nodeFlags: readonly string[] = []): Child {
   const child = fork(fileURLToPath(file), args, {
-    execArgv: [...process.execArgv, ...nodeFlags],
+    // Those that load TypeScript are for TypeScript only.
+    execArgv: [...(file.pathname.endsWith('.ts') ? process.execArgv : []), ...nodeFlags],
     // As JSON, what is not a number would become nothing.
     serialization: 'advanced',
   })

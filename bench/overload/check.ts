@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import autocannon from 'autocannon'
 import { quick } from '../lib/report.ts'
-import { closedLoad, kindsOf, openPoint, startServer } from './rig.ts'
+import { closedLoad, kindsOf, openLoad, startServer } from './rig.ts'
 
 export interface CheckOutcome {
   /** The median time of a request of 2 ms, one at a time, as each sees it. */
@@ -15,28 +15,30 @@ export interface CheckOutcome {
 }
 
 export async function checkClients(): Promise<CheckOutcome> {
-  const seconds = quick ? 0.4 : 2
-  const spec = { subject: 'none', handler: 'cpu' } as const
-  const server = await startServer(spec)
+  const seconds = quick ? 0.2 : 2
+  const server = await startServer({ subject: 'none', handler: 'cpu' })
   const load = { port: server.port, kinds: kindsOf('cpu'), connections: 1 }
-  await closedLoad({ ...load, seconds: 0.2 })
+  await closedLoad({ ...load, seconds: seconds / 2 })
   const ours = await closedLoad({ ...load, seconds: seconds / 2 })
   const url = `http://127.0.0.1:${server.port}/`
-  const theirs = await autocannon({ url, connections: 1, duration: seconds })
-  // It knows whole seconds only, and a quick run has none to spare.
+  // Both know whole seconds only, and a quick run has none to spare.
+  const theirs = await autocannon({
+    url,
+    connections: 1,
+    ...(quick ? { amount: 50 } : { duration: seconds }),
+  })
   const wrk = quick
     ? undefined
     : spawnSync('wrk', ['-t1', '-c1', `-d${seconds}s`, '--latency', url], { encoding: 'utf8' })
+  const phases = [{ ratePerSecond: 40, seconds: 2 * seconds }]
+  const open = await openLoad({ port: server.port, kinds: kindsOf('cpu'), phases, retries: 0, seed: 1 })
   await server.child.stop()
-  const { phases } = await openPoint(spec, {
-    phases: [{ ratePerSecond: 40, seconds: quick ? 0.5 : 2 * seconds }],
-  })
   return {
     oursMs: ours.p50Ms,
     // It counts whole milliseconds, but not in the mean.
     autocannonMs: theirs.latency.average,
     wrkMs: wrk?.status === 0 ? milliseconds(/50%\s+([\d.]+)(us|ms|s)/.exec(wrk.stdout)) : Number.NaN,
-    openLoopMs: phases[0]!.p50Ms,
+    openLoopMs: open.phases[0]!.p50Ms,
   }
 }
 

@@ -1,7 +1,7 @@
 /** Some handlers and some parts only, for whoever works on one thing: shown, and written nowhere. */
 import { progress } from '../lib/report.ts'
 import type { Figure } from '../lib/stats.ts'
-import { measureIdle, measurePeak, measureRefusals } from './costs.ts'
+import { type BareRefusal, measureBareRefusals, measureIdle, measurePeak, measureRefusals } from './costs.ts'
 import { measureCapacity, measureCurve } from './curves.ts'
 import { type HandlerName, handlerNames, handlers } from './handlers.ts'
 import { type Journey, plan } from './plan.ts'
@@ -71,6 +71,7 @@ export async function measureChoice({
   }
   const of = handlerParts.filter(part => wanted.includes(part))
   if (of.length === 0) return
+  const bare: BareRefusal | undefined = of.includes('tenants') ? await measureBareRefusals() : undefined
   for (const name of names) {
     allowRepeats()
     const capacity = await measureCapacity(name)
@@ -101,8 +102,9 @@ export async function measureChoice({
         return `${share(critical)} of the critical ones good, ${share(low)} of the others`
       },
       async tenants() {
-        const { least, flood } = await measureTenants(name, capacity)
-        return `${share(least)} of its share for the worst off, ${share(flood)} for the one that floods`
+        const { others, least, flood } = await measureTenants(name, capacity, bare!)
+        const mean = others.reduce((sum, each) => sum + each, 0) / others.length
+        return `${share(least)} of its share for the worst off, ${share(mean)} in the mean, ${share(flood)} for the one that floods; ${others.map(each => each.toFixed(3))}`
       },
     }
     for (let round = 0; round < rounds; round++) {

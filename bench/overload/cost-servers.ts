@@ -17,14 +17,14 @@ export const costServers: Readonly<Record<CostVariant, () => Promise<Server> | S
       response.end()
     }),
   /**
-   * Express that can serve 200 requests a second and does nothing for them but wait: nearly all that comes is refused.
-   * What serving those few takes counts against the refusals, each as much as a dozen of them, so there is no body
-   * parser either.
+   * Express that can serve 50 requests a second and does nothing for them but wait: all but one in a thousand of what
+   * comes is refused, while the law has as much to do as with more. What serving costs counts against the refusals, a
+   * dozen of them for each, so there is no body parser either.
    */
   express503: async () => {
     const { default: express } = await import('express')
     const app = express()
-    const work = poolBound(4, 0)
+    const work = poolBound(1, 0)
     app.all('/', (request, response) => work(request, () => answerOk(response)))
     return shedServer(createServer(app), adaptive())
   },

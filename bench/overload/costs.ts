@@ -1,9 +1,19 @@
 /** What the protection itself costs: refusing, serving at full load, serving at none. */
 import { start } from '../lib/child.ts'
+import { compiled } from '../lib/compiled.ts'
 import { type Figure, figure } from '../lib/stats.ts'
 import { type HandlerName, handlers, warmPath } from './handlers.ts'
 import { plan } from './plan.ts'
-import { closedLoad, dirtyPoints, kindsOf, percent, type Running, startServer, watched } from './rig.ts'
+import {
+  closedLoad,
+  dirtyPoints,
+  fastest,
+  kindsOf,
+  percent,
+  type Running,
+  startServer,
+  watched,
+} from './rig.ts'
 
 const CONNECTIONS = 64
 /** So many clients that ask again at once: nearly all of them have to be refused, and the server is never idle. */
@@ -11,19 +21,25 @@ const FLOOD = 128
 /** Less than this refused, and it is not refusals that have been measured. */
 const LEAST_REFUSED = 0.9
 const TRIES = 3
-/** For how long a server at its peak is at it before that counts. */
-const SETTLE_S = 0.1
-const REFUSING_WARM_UPS = 3
-/** How many times as many rounds as the plan has, each so much shorter. */
+/** So long because the first hundred thousand refusals cost two to four times as much, while V8 compiles and its heap grows. */
+const refusingWarmUp = 3 * plan.cost.warmUp
+/** How many times as many rounds as the plan has, each so much shorter; and how many more where some are disturbed. */
 const SHORTER = 2
+const MORE = 1.5
 /** By how much the bare server may differ from one round to the next. */
 const STEADY = 0.15
 
-export interface RefusalCost {
-  /** Processor time for one 503 of a bare server, in milliseconds, on a core at its fastest. */
+/** What refusing costs at the least. */
+export interface BareRefusal {
+  /** Processor time for one 503 of a bare server, in milliseconds, on a core at its fastest until then. */
   readonly bareMs: number
   /** The same with a body of 8 kB to be read past. */
   readonly barePostMs: number
+  /** How fast that was, in rounds of the speedometer in a millisecond. */
+  readonly speed: number
+}
+
+export interface RefusalCost extends BareRefusal {
   /** 503s in a second of processor time: express behind `shedServer` over bare node:http. */
   readonly rateOverBare: Figure
   /** Which part of what came to express was refused. */
@@ -33,46 +49,79 @@ export interface RefusalCost {
 export async function measureRefusals(): Promise<RefusalCost> {
   const bare = await startServer('bare503')
   const ours = await startServer('express503')
-  const { settle } = plan.cost
+  for (const server of [ours, bare]) await refusals(server, 'cpu', refusingWarmUp, 1)
   const shares: number[] = []
-  /** What a 503 takes of processor time on a core at its fastest, in milliseconds. */
-  const bareMs: number[] = []
-  const barePostMs: number[] = []
-  /** 503s in a millisecond of processor time, once the server has been refusing for a while. */
-  const refusals = async (server: Running, handler: HandlerName, seconds: number): Promise<Rate> => {
-    const { port, pid } = server
-    const load = { port, pid, kinds: kindsOf(handler), connections: FLOOD, seconds, settle }
-    for (let tries = 1; ; tries++) {
-      // Not the processor time of all that is watched, in which there is that of settling.
-      const { outcome, speed, dirty } = await watched(server, async () => ({
-        outcome: await closedLoad(load),
-      }))
-      const { refused, served, cpuMs, seconds: lasted } = outcome
-      const share = refused / (refused + served)
-      if (share >= LEAST_REFUSED || tries === TRIES) {
-        if (server === ours) shares.push(share)
-        if (!(share >= LEAST_REFUSED)) dirtyPoints.push(`refusals: only ${percent(share)} refused`)
-        const rate = refused / (Number.isNaN(cpuMs) ? lasted * 1_000 : cpuMs)
-        if (server === bare) (handler === 'post' ? barePostMs : bareMs).push(speed / rate)
-        return { rate, dirty }
-      }
-    }
-  }
-  // So long because the first hundred thousand refusals cost two to four times as much, while V8 compiles and its heap grows.
-  for (const server of [ours, bare]) await refusals(server, 'cpu', plan.cost.warmUp * REFUSING_WARM_UPS)
-  shares.length = bareMs.length = 0
+  const works: number[] = []
   const rateOverBare = await sideBySide(
     'refusals',
-    seconds => refusals(bare, 'cpu', seconds),
-    seconds => refusals(ours, 'cpu', seconds),
+    async seconds => {
+      const rate = await refusals(bare, 'cpu', seconds)
+      works.push(rate.work)
+      return rate
+    },
+    async seconds => {
+      const rate = await refusals(ours, 'cpu', seconds)
+      if (!(rate.share >= LEAST_REFUSED)) dirtyPoints.push(`refusals: only ${percent(rate.share)} refused`)
+      shares.push(rate.share)
+      return rate
+    },
   )
-  for (let round = 0; round < plan.cost.rounds; round++) await refusals(bare, 'post', plan.cost.seconds)
+  const cost = await bareRefusal(bare, works)
   await Promise.all([bare.child.stop(), ours.child.stop()])
+  return { ...cost, rateOverBare, refused: figure(shares) }
+}
+
+/** The part of it that other parts of the run need. */
+export async function measureBareRefusals(): Promise<BareRefusal> {
+  const bare = await startServer('bare503')
+  await refusals(bare, 'cpu', refusingWarmUp, 1)
+  const works: number[] = []
+  for (let round = 0; round < plan.cost.rounds; round++) {
+    works.push((await refusals(bare, 'cpu', plan.cost.seconds)).work)
+  }
+  const cost = await bareRefusal(bare, works)
+  await bare.child.stop()
+  return cost
+}
+
+/** `works`: what a 503 takes, in rounds of the speedometer. Where the core is slow, both take longer. */
+async function bareRefusal(bare: Running, works: readonly number[]): Promise<BareRefusal> {
+  const ofPosts: number[] = []
+  for (let round = 0; round < plan.cost.rounds; round++) {
+    ofPosts.push((await refusals(bare, 'post', plan.cost.seconds)).work)
+  }
   return {
-    bareMs: figure(bareMs).value,
-    barePostMs: figure(barePostMs).value,
-    rateOverBare,
-    refused: figure(shares),
+    bareMs: figure(works).value / fastest,
+    barePostMs: figure(ofPosts).value / fastest,
+    speed: fastest,
+  }
+}
+
+interface RefusalRate extends Rate {
+  /** Which part of all that came was refused. */
+  readonly share: number
+  readonly work: number
+}
+
+/** 503s in a millisecond of processor time, once the server has been refusing for a while. */
+async function refusals(
+  server: Running,
+  handler: HandlerName,
+  seconds: number,
+  most: number = TRIES,
+): Promise<RefusalRate> {
+  const { port, pid } = server
+  const { settle } = plan.cost
+  const load = { port, pid, kinds: kindsOf(handler), connections: FLOOD, seconds, settle }
+  for (let tries = 1; ; tries++) {
+    // Not the processor time of all that is watched, in which there is that of settling.
+    const { outcome, speed, dirty } = await watched(server, async () => ({
+      outcome: await closedLoad(load),
+    }))
+    const { refused, served, cpuMs, seconds: lasted } = outcome
+    const share = refused / (refused + served)
+    const rate = refused / (Number.isNaN(cpuMs) ? lasted * 1_000 : cpuMs)
+    if (share >= LEAST_REFUSED || tries === most) return { rate, share, work: speed / rate, dirty }
   }
 }
 
@@ -96,7 +145,7 @@ async function sideBySide(
   const seconds = plan.cost.seconds / SHORTER
   const all: number[] = []
   const undisturbed: number[] = []
-  for (let before = await bare(seconds); undisturbed.length < rounds && all.length < 2 * rounds; ) {
+  for (let before = await bare(seconds); undisturbed.length < rounds && all.length < MORE * rounds; ) {
     const between = await ours(seconds)
     const after = await bare(seconds)
     const over = (2 * between.rate) / (before.rate + after.rate)
@@ -138,7 +187,7 @@ async function peakOf(
 ): Promise<Figure> {
   const served = async (server: Running, seconds: number): Promise<Rate> => {
     const { port, pid } = server
-    const load = { port, pid, kinds: kindsOf(kinds), connections, seconds, settle: SETTLE_S }
+    const load = { port, pid, kinds: kindsOf(kinds), connections, seconds, settle: plan.cost.begin }
     const { outcome, dirty } = await watched(server, async () => ({ outcome: await closedLoad(load) }))
     const { served, cpuMs, seconds: lasted } = outcome
     return { rate: served / (Number.isNaN(cpuMs) ? lasted * 1_000 : cpuMs), dirty }
@@ -164,7 +213,7 @@ export interface IdleCost {
 }
 
 export async function measureIdle(): Promise<IdleCost> {
-  const child = start(new URL('./idle.ts', import.meta.url), [
+  const child = start(compiled(new URL('./idle.ts', import.meta.url)), [
     String(plan.cost.rounds),
     String(plan.cost.seconds),
   ])

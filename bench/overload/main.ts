@@ -10,11 +10,11 @@ import { choiceHelp, choiceOf, measureChoice } from './choice.ts'
 import { bestPeer, figuresOf } from './figures.ts'
 import { handlerNames, handlers } from './handlers.ts'
 import { plan } from './plan.ts'
-import { measureAll, tables } from './results.ts'
+import { measureAll, slowerPoints, tables } from './results.ts'
 import { startClients, stopAll } from './rig.ts'
 import { subjects } from './subjects.ts'
 
-const help = `npm run bench:overload              all subjects, all loads: about 15 minutes; writes bench/results/overload*
+const help = `npm run bench:overload              all subjects, all loads: about 10 minutes; writes bench/results/overload*
 npm run bench:overload -- --quick   the same, smaller: under 45 seconds; writes nothing
 ${choiceHelp}
 
@@ -45,8 +45,12 @@ const results = await measureAll()
 await stopAll()
 
 process.stderr.write(`\n${tables(results)}\n\n`)
+const slower = slowerPoints(results)
+if (slower !== undefined) progress(slower)
+// Each begins with its handler, or with the part of the costs.
+const disturbed = new Set(results.dirtyPoints.map(name => /^\w+/.exec(name)![0]))
 progress(
-  `${((performance.now() - startedAt) / 1_000).toFixed(0)} s; disturbed every time: ${results.dirtyPoints.join('; ') || 'nothing'}`,
+  `${((performance.now() - startedAt) / 1_000).toFixed(0)} s; disturbed every time: ${results.dirtyPoints.length} points${disturbed.size === 0 ? '' : ` (${[...disturbed].join(', ')})`}`,
 )
 if (!quick) drawCharts(results)
 finish({

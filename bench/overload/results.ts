@@ -6,6 +6,8 @@ import { type IdleCost, measureIdle, measurePeak, measureRefusals, type RefusalC
 import { type Capacity, type Curve, measureCapacity, measureCurve, type Point, pointAt } from './curves.ts'
 import { type HandlerName, handlerNames, handlers } from './handlers.ts'
 import { plan } from './plan.ts'
+import { possibleAt } from './possible.ts'
+import { timeAt } from './remaining.ts'
 import { allowRepeats, dirtyPoints, percent } from './rig.ts'
 import {
   type CalmOutcome,
@@ -16,20 +18,21 @@ import {
   measureRetries,
   measureTenants,
   type RetryOutcome,
+  type TenantsOutcome,
 } from './scenarios.ts'
-import { subjects } from './subjects.ts'
+import { type SubjectName, subjects } from './subjects.ts'
 
 export interface HandlerResults {
   readonly capacity: Capacity
   /**
    * The most that can be served at this load once all others have had a bare 503, as a part of the capacity: on a core
-   * as fast as it was when ours was there.
+   * as fast as it was when ours was at it.
    */
   readonly possible: Readonly<Record<'4' | '8', number>>
   readonly curves: readonly Curve[]
   readonly calm: CalmOutcome
   readonly critical: ByImportance | undefined
-  readonly tenants: ByTenant | undefined
+  readonly tenants: TenantsOutcome | undefined
 }
 
 interface ByImportance {
@@ -37,22 +40,21 @@ interface ByImportance {
   readonly low: number
 }
 
-interface ByTenant {
-  readonly least: number
-  readonly flood: number
+/** Other loads than those of the curves, in front of the first handler. */
+interface Besides {
+  readonly retries: RetryOutcome[]
+  /** Ours with clients that retry, in front of the other handlers. */
+  readonly retriesOf: Partial<Record<HandlerName, RetryOutcome>>
+  /** Clients that open a connection for each request. */
+  readonly churn: ChurnOutcome[]
+  /** With 0.2 of all requests, which is 1.6 times the capacity. */
+  criticalTooMuch: ByImportance | undefined
 }
 
-export interface Results {
+export interface Results extends Readonly<Besides> {
   readonly check: CheckOutcome
   readonly refusals: RefusalCost
   readonly handlers: Readonly<Record<HandlerName, HandlerResults>>
-  readonly retries: readonly RetryOutcome[]
-  /** Ours with clients that retry, in front of the other handlers. */
-  readonly retriesOf: Readonly<Partial<Record<HandlerName, RetryOutcome>>>
-  /** Clients that open a connection for each request. */
-  readonly churn: readonly ChurnOutcome[]
-  /** With 0.2 of all requests, which is 1.6 times the capacity. */
-  readonly criticalTooMuch: ByImportance | undefined
   readonly peak: Readonly<Record<string, Figure>>
   readonly idle: IdleCost
   readonly dirtyPoints: readonly string[]
@@ -61,81 +63,82 @@ export interface Results {
 /** A capacity that is exceeded by so much is none: something held the clients up while it was measured. */
 const TOO_GOOD = 1.5
 const CAPACITY_TRIES = quick ? 1 : 3
+const MUCH_SLOWER = 0.75
 
 export async function measureAll(): Promise<Results> {
-  progress('the clients beside autocannon and wrk')
+  progress(`the clients beside autocannon and wrk (${timeAt('check')})`)
   const check = await checkClients()
-  progress('what a refusal costs')
+  progress(`what a refusal costs (${timeAt('refusals')})`)
   const refusals = await measureRefusals()
   const results = {} as Record<HandlerName, HandlerResults>
-  for (const name of handlerNames) results[name] = await measureHandler(name, refusals)
-
-  const { cpu } = results
-  const retries: RetryOutcome[] = []
-  for (const subject of plan.retry.subjects) {
-    progress(`clients that retry: ${subjects[subject].title}`)
-    retries.push(await measureRetries(subject, 'cpu', cpu.capacity))
-  }
-  const retriesOf: Partial<Record<HandlerName, RetryOutcome>> = {}
-  for (const name of plan.retry.others) {
-    progress(`clients that retry: spillway, ${handlers[name].title}`)
-    retriesOf[name] = await measureRetries('spillway', name, results[name].capacity)
-  }
-  const churn: ChurnOutcome[] = []
-  for (const subject of plan.churn.subjects) {
-    progress(`a connection for each request: ${subjects[subject].title}`)
-    churn.push(await measureChurn(subject, 'cpu', cpu.capacity))
-  }
-  const criticalTooMuch = quick ? undefined : await measureCritical('cpu', cpu.capacity, 0.2)
-  progress('what serving costs more')
+  const besides: Besides = { retries: [], retriesOf: {}, churn: [], criticalTooMuch: undefined }
+  for (const name of handlerNames) results[name] = await measureHandler(name, refusals, besides)
+  progress(`\nwhat serving costs more (${timeAt('costs')})`)
   const peak = await measurePeak()
   const idle = await measureIdle()
-  return {
-    check,
-    refusals,
-    handlers: results,
-    retries,
-    retriesOf,
-    churn,
-    criticalTooMuch,
-    peak,
-    idle,
-    dirtyPoints,
-  }
+  return { check, refusals, handlers: results, ...besides, peak, idle, dirtyPoints }
 }
 
-async function measureHandler(name: HandlerName, refusals: RefusalCost): Promise<HandlerResults> {
+async function measureHandler(
+  name: HandlerName,
+  refusals: RefusalCost,
+  besides: Besides,
+): Promise<HandlerResults> {
   allowRepeats()
-  const kind = handlers[name]
-  const refusalMs = kind.bodyBytes === undefined ? refusals.bareMs : refusals.barePostMs
-  const { capacity, ours } = await measureOurs(name, refusalMs)
-  const [at4, at8] = [4, 8].map(load => possibleAt(load, capacity, refusalMs / pointAt(ours, load)!.speed))
+  const { capacity, ours } = await measureOurs(name, refusals)
+  const [at4, at8] = [4, 8].map(load =>
+    possibleAt(load, name, capacity, refusals, pointAt(ours, load)!.speed),
+  )
   const possible = { 4: at4!, 8: at8! }
   const calm = (await measureCalm('spillway', name, capacity)) ?? calmOf(ours)
   const critical = plan.critical.handlers.includes(name)
     ? await measureCritical(name, capacity, 0.1)
     : undefined
-  const tenants = plan.tenants.handlers.includes(name) ? await measureTenants(name, capacity) : undefined
+  const tenants = plan.tenants.handlers.includes(name)
+    ? await measureTenants(name, capacity, refusals)
+    : undefined
+  await measureBesides('spillway', name, capacity, besides)
   const curves: Curve[] = []
+  progress(`  peers (${timeAt(`${name} peers`)})`)
   for (const subject of plan.subjects) {
     if (subject === 'spillway') continue
     const curve = await measureCurve(subject, name, capacity, plan.peers)
     curves.push(curve)
     progress(row(curve))
+    await measureBesides(subject, name, capacity, besides)
   }
   return { capacity, possible, curves: [...curves, ours], calm, critical, tenants }
+}
+
+/** What is measured in front of the first handler only, on the server that is there for the curve. */
+async function measureBesides(
+  subject: SubjectName,
+  name: HandlerName,
+  capacity: Capacity,
+  besides: Besides,
+): Promise<void> {
+  const ours = subject === 'spillway'
+  if (ours && plan.retry.others.includes(name)) {
+    besides.retriesOf[name] = await measureRetries(subject, name, capacity)
+  }
+  if (name !== handlerNames[0]) return
+  if (ours && !quick) besides.criticalTooMuch = await measureCritical(name, capacity, 0.2)
+  if (plan.retry.subjects.includes(subject)) {
+    besides.retries.push(await measureRetries(subject, name, capacity))
+  }
+  if (plan.churn.subjects.includes(subject)) besides.churn.push(await measureChurn(subject, name, capacity))
 }
 
 /** Ours right after the capacity, because how fast a machine is changes within minutes on one that is shared. */
 async function measureOurs(
   name: HandlerName,
-  refusalMs: number,
+  refusals: RefusalCost,
 ): Promise<{ readonly capacity: Capacity; readonly ours: Curve }> {
   for (let tries = 1; ; tries++) {
     const capacity = await measureCapacity(name)
     const { perSecond, unloadedP99Ms } = capacity
     progress(
-      `\n${handlers[name].title}: ${perSecond.toFixed(0)} a second, p99 ${unloadedP99Ms.toFixed(1)} ms unloaded; at 8x ${percent(possibleAt(8, capacity, refusalMs))} is possible`,
+      `\n${handlers[name].title}: ${perSecond.toFixed(0)} a second, p99 ${unloadedP99Ms.toFixed(1)} ms unloaded; at 8x ${percent(possibleAt(8, name, capacity, refusals))} is possible (${timeAt(name)})`,
     )
     const ours = await measureCurve('spillway', name, capacity, plan.ours)
     progress(row(ours))
@@ -160,13 +163,19 @@ function calmOf(curve: Curve): CalmOutcome {
 }
 
 /**
- * What a core can serve at `load` times the capacity C when it does nothing else but answer 503 to all others:
- *
- *   g·u + (load - g)·C·r ≤ 1      u: how much of the core the capacity takes; r: seconds for a bare 503
+ * Where ours met too much load on a core that was a good deal slower than when the capacity was found, in a line: what
+ * was asked for there was more than it says, and the goodput is less. Nothing where there is no such point.
  */
-function possibleAt(load: number, { perSecond, use }: Capacity, refusalMs: number): number {
-  const refusing = (perSecond * refusalMs) / 1_000
-  return Math.min(1, Math.max(0, 1 - load * refusing) / Math.max(0.01, use - refusing))
+export function slowerPoints(results: Results): string | undefined {
+  const slower = handlerNames.flatMap(name => {
+    const { curves, capacity } = results.handlers[name]
+    return [4, 8]
+      .map(load => ({ load, speed: pointAt(curves.at(-1)!, load)!.speed / capacity.speed }))
+      .filter(({ speed }) => speed < MUCH_SLOWER)
+      .map(({ load, speed }) => `${name} ${load}x (${speed.toFixed(2)})`)
+  })
+  if (slower.length === 0) return undefined
+  return `goodput says little where the core was slower than when the capacity was found: ${slower.join(', ')}`
 }
 
 export function cell({ load, goodput, p99Ms, dirty }: Point): string {

@@ -1,6 +1,7 @@
 /** Server, clients and machine: starts a server for each point, lets the clients loose on it, and sees who disturbs. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Child, start } from '../lib/child.ts'
+import { compiled } from '../lib/compiled.ts'
 import { progress, quick } from '../lib/report.ts'
 import type { CostVariant } from './cost-servers.ts'
 import { type HandlerName, handlers } from './handlers.ts'
@@ -20,8 +21,19 @@ import type { SubjectName } from './subjects.ts'
 export interface ServerSpec {
   readonly subject: SubjectName
   readonly handler: HandlerName
-  /** Blocks the loop for so long every so often, from a time on. */
-  readonly pause?: { readonly ms: number; readonly everyMs: number; readonly afterMs: number }
+}
+
+/** Blocks the loop for so long every so often, from a time on. */
+export interface Pause {
+  readonly ms: number
+  readonly everyMs: number
+  readonly afterMs: number
+}
+
+/** To be the same server anew, with nothing learnt. */
+export interface Again {
+  readonly again: true
+  readonly pause: Pause | undefined
 }
 
 export interface Running {
@@ -44,9 +56,9 @@ const TRIES = 3
 const CALIBRATIONS = quick ? 3 : 30
 const LOOK_MS = 100
 /** A point waits so long for its core to be fast. */
-const WAIT_S = 4
+const WAIT_S = 2
 /** How much time waiting and measuring again may take, for each handler, so that a run on a busy machine ends as well. */
-const REPEATS_S = quick ? 0 : 20
+const REPEATS_S = quick ? 0 : 6
 let spareS = 0
 
 /** Gives what is measured next its time for that, and what has been left over. */
@@ -57,7 +69,7 @@ export function allowRepeats(): void {
 export interface Measured {
   /** Which part of the server's core others have had; NaN where nothing tells. */
   readonly foreign: number
-  /** How fast the core was, over the fastest that it has been. */
+  /** How fast the core was: rounds of the speedometer in a millisecond. */
   readonly speed: number
   /** Processor time that the server has used. */
   readonly cpuMs: number
@@ -66,6 +78,7 @@ export interface Measured {
 
 export interface OpenOptions {
   readonly phases: readonly Phase[]
+  readonly pause?: Pause
   readonly kinds?: readonly RequestKind[]
   readonly retries?: number
   readonly fresh?: boolean
@@ -78,10 +91,10 @@ export const dirtyPoints: string[] = []
 
 export async function startClients(): Promise<void> {
   raisePriority()
-  clients = start(new URL('./clients.ts', import.meta.url))
+  clients = start(compiled(new URL('./clients.ts', import.meta.url)))
   await clients.next()
   pin(clients.process.pid!, 1)
-  speedometer = start(new URL('./speedometer.ts', import.meta.url))
+  speedometer = start(compiled(new URL('./speedometer.ts', import.meta.url)))
   await speedometer.next()
   pin(speedometer.process.pid!, 0)
   for (let i = 0; i < CALIBRATIONS; i++) {
@@ -95,8 +108,9 @@ export async function stopAll(): Promise<void> {
   await Promise.all([...spares, ...servers, clients!, speedometer!].map(child => child.stop()))
 }
 
-/** Processes that have loaded everything and wait to be told which server to be. Loading takes longer than measuring. */
+/** Processes that have loaded everything and wait to be told which server to be. */
 const spares: Child[] = []
+const serverFile = compiled(new URL('./server.ts', import.meta.url))
 const SPARES = 4
 
 /** The server of the last point. */
@@ -107,7 +121,7 @@ export async function startServer(spec: ServerSpec | CostVariant): Promise<Runni
   await kept?.server.child.stop()
   kept = undefined
   if (spares.length === 0) {
-    spares.push(...Array.from({ length: SPARES }, () => start(new URL('./server.ts', import.meta.url))))
+    spares.push(...Array.from({ length: SPARES }, () => start(serverFile)))
     await Promise.all(spares.map(spare => spare.next()))
   }
   const child = spares.pop()!
@@ -122,20 +136,21 @@ export async function startServer(spec: ServerSpec | CostVariant): Promise<Runni
  * A server that has learnt nothing, in a process whose code has been compiled: the one of the point before, where that
  * was of the same kind, or one that has served and refused for a while.
  */
-async function freshServer(spec: ServerSpec): Promise<Running> {
+async function freshServer(spec: ServerSpec, pause: Pause | undefined): Promise<Running> {
   const key = JSON.stringify(spec)
   if (kept?.key !== key) {
     const server = await startServer(spec)
-    const { connections, seconds } = plan.warmUp
-    const load = { port: server.port, kinds: kindsOf(spec.handler), seconds }
+    const { serving, connections, refusing } = plan.warmUp
+    const load = { port: server.port, kinds: kindsOf(spec.handler) }
     // As many as it can serve, and then so many that most are refused: neither alone runs all of the code.
-    await closedLoad({ ...load, connections: handlers[spec.handler].concurrency })
-    await closedLoad({ ...load, connections })
+    await closedLoad({ ...load, connections: handlers[spec.handler].concurrency, seconds: serving })
+    await closedLoad({ ...load, connections, seconds: refusing })
     kept = { key, server }
   }
+  await fastCore()
   const { child, pid } = kept.server
   const reply = child.next<{ port: number }>()
-  child.send('again')
+  child.send({ again: true, pause } satisfies Again)
   return { child, pid, port: (await reply).port }
 }
 
@@ -157,8 +172,8 @@ export async function openLoad(load: Omit<OpenLoad, 'mode'>): Promise<OpenOutcom
   return outcome
 }
 
-/** The fastest that the server's core has been. */
-let fastest = 0
+/** The fastest that the server's core has been, in rounds of the speedometer in a millisecond. */
+export let fastest = 0
 let looks: { readonly at: number; readonly speed: number }[] = []
 
 /** Watches the server's core over what `measure` does. */
@@ -179,16 +194,14 @@ async function fastCore(): Promise<void> {
   const most = Math.min(spareS, WAIT_S)
   const startedAt = performance.now()
   let waitedS = 0
-  await coreSpeed()
-  do {
+  while ((await coreSpeed()).slow && waitedS < most) {
     await sleep(LOOK_MS)
     waitedS = (performance.now() - startedAt) / 1_000
-  } while ((await coreSpeed()).slow && waitedS < most)
+  }
   spareS -= waitedS
 }
 
 interface CoreSpeed {
-  /** Over the fastest that the core has been. */
   readonly speed: number
   /** Whether it has lately been a good deal faster, and not for a moment only. */
   readonly slow: boolean
@@ -206,7 +219,7 @@ async function coreSpeed(): Promise<CoreSpeed> {
     looks.map(look => look.speed),
     0.8,
   )
-  return { speed: speed / fastest, slow: speed < SPEED * lately }
+  return { speed, slow: speed < SPEED * lately }
 }
 
 /** One server, one open load, and both once more when something has disturbed them. */
@@ -215,9 +228,8 @@ export async function openPoint(spec: ServerSpec, options: OpenOptions): Promise
   const { phases, kinds = kindsOf(spec.handler), retries = 0, fresh = false } = options
   let best: (OpenOutcome & Measured) | undefined
   for (let round = 1; ; round++) {
-    const server = await freshServer(spec)
+    const server = await freshServer(spec, options.pause)
     const { port } = server
-    await fastCore()
     const startedAt = performance.now()
     const result = await watched(server, () =>
       openLoad({ port, kinds, phases, retries, fresh, seed: 1 + 7_919 * round }),
@@ -240,12 +252,12 @@ export async function openPoint(spec: ServerSpec, options: OpenOptions): Promise
 function why({ lateP99Ms, foreign, speed }: OpenOutcome & Measured): string {
   if (lateP99Ms > LATE_MS) return `clients late by ${lateP99Ms.toFixed(1)} ms`
   if (foreign > FOREIGN_SHARE) return `${percent(foreign)} of the core taken`
-  return `the core at ${percent(speed)} of its speed`
+  return `the core at ${percent(speed / fastest)} of its speed`
 }
 
 function disturbance({ foreign, speed, lateP99Ms }: OpenOutcome & Measured): number {
   const taken = Number.isNaN(foreign) ? 0 : foreign / FOREIGN_SHARE
-  return taken + (1 - speed) / (1 - SPEED) + lateP99Ms / LATE_MS
+  return taken + (1 - speed / fastest) / (1 - SPEED) + lateP99Ms / LATE_MS
 }
 
 export function percent(part: number): string {

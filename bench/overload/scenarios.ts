@@ -1,8 +1,10 @@
 /** Loads that are more than a rate: pauses, clients that retry, classes, tenants. */
+import type { BareRefusal } from './costs.ts'
 import { type Capacity, phase, recovery } from './curves.ts'
 import type { HandlerName } from './handlers.ts'
 import type { RequestKind } from './load.ts'
 import { plan } from './plan.ts'
+import { possibleAt } from './possible.ts'
 import { kindsOf, openPoint } from './rig.ts'
 import type { SubjectName } from './subjects.ts'
 
@@ -24,8 +26,9 @@ export async function measureCalm(
   const { everyMs, seconds, nearlyFullSeconds } = plan.calm
   const afterMs = (plan.lead + nearlyFullSeconds) * 1_000
   const { phases } = await openPoint(
-    { subject, handler, pause: { ms: 80, everyMs, afterMs } },
+    { subject, handler },
     {
+      pause: { ms: 80, everyMs, afterMs },
       phases: [
         phase(0.5, plan.lead, perSecond),
         phase(0.9, nearlyFullSeconds, perSecond),
@@ -129,14 +132,25 @@ export async function measureCritical(
 const TENANTS = 10
 const FLOOD = 20
 
+export interface TenantsOutcome {
+  /** What each of the others got over its fair share, and the least of that. */
+  readonly others: readonly number[]
+  readonly least: number
+  /** The same of the one that floods. */
+  readonly flood: number
+}
+
 /**
- * Ten tenants; each asks for a tenth of the capacity, but one for twenty times that. What each other one gets of its
- * share, or of what it asks for where that is less: the least of them, and the one that floods.
+ * Ten tenants; each asks for a tenth of the capacity, but one for twenty times that. What is possible while all else is
+ * refused, at the speed of the core, is dealt out evenly, and what one does not ask for goes to the others: that is the
+ * fair share of each.
  */
 export async function measureTenants(
   handler: HandlerName,
-  { perSecond }: Capacity,
-): Promise<{ readonly least: number; readonly flood: number }> {
+  capacity: Capacity,
+  refusals: BareRefusal,
+): Promise<TenantsOutcome> {
+  const { perSecond } = capacity
   const share = 1 / TENANTS
   const asks = Array.from({ length: TENANTS }, (_, i) => (i === 0 ? FLOOD * share : share))
   const total = asks.reduce((sum, ask) => sum + ask, 0)
@@ -160,9 +174,23 @@ export async function measureTenants(
       kinds,
     },
   )
-  const got = asks.map((_, i) => {
-    const { good, sent } = outcome.phases[2]!.by[`tenant-${i}`]!
-    return good / Math.min(sent, share * perSecond * seconds)
-  })
-  return { least: Math.min(...got.slice(1)), flood: got[0]! }
+  const counts = asks.map((_, i) => outcome.phases[2]!.by[`tenant-${i}`]!)
+  const possible = possibleAt(total, handler, capacity, refusals, outcome.speed) * perSecond * seconds
+  const most = evenly(
+    counts.map(({ sent }) => sent),
+    possible,
+  )
+  const [flood, ...others] = counts.map(({ good, sent }) => good / Math.min(sent, most))
+  return { others, least: Math.min(...others), flood: flood! }
+}
+
+/** How much each gets at most when `amount` is dealt out evenly to those who ask for so much. */
+function evenly(asked: readonly number[], amount: number): number {
+  let left = amount
+  for (const [i, ask] of asked.toSorted((a, b) => a - b).entries()) {
+    const level = left / (asked.length - i)
+    if (ask >= level) return level
+    left -= ask
+  }
+  return Infinity
 }

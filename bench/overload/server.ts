@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { answer } from '../lib/child.ts'
 import { type CostVariant, costServers } from './cost-servers.ts'
 import { burn, handlers } from './handlers.ts'
-import type { ServerSpec } from './rig.ts'
+import type { Again, Pause, ServerSpec } from './rig.ts'
 import { subjects } from './subjects.ts'
 
 let current: { readonly server: Server; readonly spec: ServerSpec | CostVariant } | undefined
@@ -30,23 +30,23 @@ async function serve(spec: ServerSpec | CostVariant): Promise<void> {
   })
 }
 
-async function again(): Promise<void> {
+async function again(pause: Pause | undefined): Promise<void> {
   const { server, spec } = current!
+  clearTimeout(pausing)
   server.close()
   server.closeAllConnections()
   // Whatever it was still at comes to its end first.
   await new Promise(resolve => setTimeout(resolve, 50))
   await serve(spec)
-  if (typeof spec === 'string' || spec.pause === undefined) return
-  const { ms, everyMs, afterMs } = spec.pause
-  clearTimeout(pausing)
+  if (pause === undefined) return
+  const { ms, everyMs, afterMs } = pause
   pausing = setTimeout(() => {
     burn(ms)
     pausing = setInterval(() => burn(ms), everyMs)
   }, afterMs + FIRST_PAUSE_MS)
 }
 
-process.on('message', (message: ServerSpec | CostVariant | 'again') => {
-  void (message === 'again' ? again() : serve(message))
+process.on('message', (message: ServerSpec | CostVariant | Again) => {
+  void (typeof message === 'object' && 'again' in message ? again(message.pause) : serve(message))
 })
 answer({})
