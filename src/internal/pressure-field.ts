@@ -15,6 +15,7 @@ export function pressureStep(pressure: number): number {
 
 /** What an answer says of a pressure; nothing where there is none to speak of. */
 export function pressureText(pressure: number): string | undefined {
+  if (pressure === 0) return undefined
   const step = pressureStep(pressure)
   return step > 0 ? texts[step] : undefined
 }

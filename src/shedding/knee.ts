@@ -112,8 +112,9 @@ export class Knee {
   private start: number
   private idleAtStart: number
   private stalledAt: number
-  private readonly all: Times
+  /** Of the calls that began in this window, and of the others. */
   private readonly fresh: Times
+  private readonly older: Times
   /** The most calls in flight since the limit was last found right, and how slow they were. */
   private mostInFlight: number
   private mostRatio: number
@@ -123,8 +124,8 @@ export class Knee {
     this.routes = routes
     this.idleMs = idleMs
     this.minLimit = minLimit
-    this.all = new Times()
     this.fresh = new Times()
+    this.older = new Times()
     this.limit = Infinity
     this.reason = 'unknown'
     this.meanBaseMs = 0
@@ -202,8 +203,8 @@ export class Knee {
     this.start = now
     this.idleAtStart = this.idleMs()
     this.reached = false
-    this.all.clear()
     this.fresh.clear()
+    this.older.clear()
   }
 
   reset(): void {
@@ -226,17 +227,18 @@ export class Knee {
     if (route.learnTime(ms, call.inFlight, call.isFirst, now)) this.suspected = true
     const { baseMs } = route
     if (!(baseMs > 0)) return
-    this.all.add(ms, baseMs, call.inFlight)
-    if (call.startedAt >= this.start) this.fresh.add(ms, baseMs, call.inFlight)
+    const times = call.startedAt >= this.start ? this.fresh : this.older
+    times.add(ms, baseMs, call.inFlight)
   }
 
   private close(lasted: number, left: number): void {
-    const { all, fresh, slow } = this
+    const { fresh, slow } = this
+    const baseMs = fresh.baseMs + this.older.baseMs
     const ratio = fresh.ms / fresh.baseMs / slow
     const inFlight = fresh.inFlight / fresh.calls
     // Calls that began together end together, so one window alone may hold two times what comes through, or nothing.
-    const needed = ((all.baseMs + this.beforeBaseMs) * slow) / (lasted + this.beforeLasted)
-    this.beforeBaseMs = all.baseMs
+    const needed = ((baseMs + this.beforeBaseMs) * slow) / (lasted + this.beforeLasted)
+    this.beforeBaseMs = baseMs
     this.beforeLasted = lasted
     this.meanBaseMs = fresh.baseMs / fresh.calls
     this.peak = Math.max(needed, this.peak * (1 - Math.min(1, lasted / PEAK_MS)))
@@ -300,10 +302,12 @@ export class Knee {
 
   /** Calls that take long: while all that end are as quick as ever, those that wait are not made to wait for proof. */
   private growEarly(lasted: number): boolean {
-    const { calls, ms, baseMs } = this.all
-    const meanMs = baseMs / calls
-    if (!this.reached || !(meanMs >= LONG_CALL_MS && lasted >= meanMs / 2)) return false
-    if (ms >= FREE * this.slow * baseMs) return false
+    if (!this.reached) return false
+    const { fresh, older } = this
+    const baseMs = fresh.baseMs + older.baseMs
+    const meanMs = baseMs / (fresh.calls + older.calls)
+    if (!(meanMs >= LONG_CALL_MS && lasted >= meanMs / 2)) return false
+    if (fresh.ms + older.ms >= FREE * this.slow * baseMs) return false
     this.set(2 * this.limit, 'growing')
     return true
   }

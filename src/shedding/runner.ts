@@ -79,6 +79,8 @@ class QueueRunner implements Runner, Alarm {
   private batchOver: boolean
   private running: ShedCall | undefined
   private runningSince: number
+  /** Whether a call that was not put off is being run at this very moment. */
+  private starting: boolean
   private connections: number
   private intakeTurns: number
   private intakeSince: number
@@ -101,6 +103,7 @@ class QueueRunner implements Runner, Alarm {
     this.batchOver = true
     this.running = undefined
     this.runningSince = 0
+    this.starting = false
     this.connections = 0
     this.intakeTurns = 0
     this.intakeSince = 0
@@ -135,7 +138,7 @@ class QueueRunner implements Runner, Alarm {
   /** @internal A call is about to be settled. */
   settling(now: number): void {
     // While a handler runs it is no news that the loop is busy.
-    if (this.running === undefined) this.look(now)
+    if (this.running === undefined && !this.starting) this.look(now)
     this.streak.seen(now)
   }
 
@@ -216,12 +219,12 @@ class QueueRunner implements Runner, Alarm {
 
   /** Runs a call at once, in the middle of whatever is going on. */
   private start(call: ShedCall): void {
-    const outer = this.running
-    this.running = call
+    const outer = this.starting
+    this.starting = true
     try {
       call.task.run(call)
     } finally {
-      this.running = outer
+      this.starting = outer
     }
   }
 

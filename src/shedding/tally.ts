@@ -9,31 +9,30 @@ export class Tally {
   exempt: number
   readonly refused: Record<Refusal, number>
   /** Decisions of the present half second and of the one before. */
-  private readonly recent: readonly Recent[]
+  private readonly present: Recent
+  private readonly past: Recent
   private half: number
 
   constructor() {
     this.admitted = 0
     this.exempt = 0
     this.refused = emptyRefusals()
-    this.recent = [
-      { admitted: 0, refused: 0 },
-      { admitted: 0, refused: 0 },
-    ]
-    this.half = Number.NaN
+    this.present = { admitted: 0, refused: 0 }
+    this.past = { admitted: 0, refused: 0 }
+    this.half = -1
   }
 
   admit(now: number): void {
     this.turn(now)
     this.admitted++
-    this.recent[0]!.admitted++
+    this.present.admitted++
   }
 
   refuse(refusal: Refusal, now: number): void {
     this.turn(now)
     this.refused[refusal]++
     // What nobody waits for any more was not refused for want of room.
-    if (refusal !== 'gone') this.recent[0]!.refused++
+    if (refusal !== 'gone') this.present.refused++
   }
 
   /** Counts a call whose time was up before it came. Anybody can send those: they say nothing about the load. */
@@ -44,8 +43,9 @@ export class Tally {
 
   /** Which part of the calls of the last half second or second were refused. */
   refusedShare(now: number): number {
+    const { present, past } = this
+    if (present.refused + past.refused === 0) return 0
     this.turn(now)
-    const [present, past] = this.recent as [Recent, Recent]
     const refused = present.refused + past.refused
     return refused === 0 ? 0 : refused / (refused + present.admitted + past.admitted)
   }
@@ -58,13 +58,17 @@ export class Tally {
     this.admitted = 0
     this.exempt = 0
     Object.assign(this.refused, emptyRefusals())
-    this.half = Number.NaN
+    for (const recent of [this.present, this.past]) {
+      recent.admitted = 0
+      recent.refused = 0
+    }
+    this.half = -1
   }
 
   private turn(now: number): void {
     const half = Math.floor(now / HALF_MS)
     if (half === this.half) return
-    const [present, past] = this.recent as [Recent, Recent]
+    const { present, past } = this
     const next = half === this.half + 1
     past.admitted = next ? present.admitted : 0
     past.refused = next ? present.refused : 0
