@@ -34,14 +34,19 @@ export function routeOf(method: string, url: string): string {
 }
 
 const probes: ReadonlySet<string> = new Set(['/health', '/healthz', '/livez', '/readyz', '/metrics'])
+const SHORTEST_PROBE = 6
 const LONGEST_PROBE = 8
-/** The first letters of all of them. */
-const initials: ReadonlySet<number> = new Set([...probes].map(path => path.charCodeAt(1)))
+/** The first letters of all of them, a bit for each. */
+const initials = [...probes].reduce((bits, path) => bits | initial(path), 0)
 
 /** Whether somebody asks how the service is, and not for the service. */
 export function isProbe(url: string): boolean {
-  if (!initials.has(url.charCodeAt(1))) return false
+  if (url.length < SHORTEST_PROBE || (initials & initial(url)) === 0) return false
   if (url.length <= LONGEST_PROBE) return probes.has(url)
   const end = url.indexOf('?')
   return end > 0 && end <= LONGEST_PROBE && probes.has(url.slice(0, end))
+}
+
+function initial(path: string): number {
+  return 1 << (path.charCodeAt(1) & 31)
 }

@@ -53,14 +53,20 @@ export class ShedIntake {
   }
 }
 
-/** How long the names of the fields are in which a request may say something of itself, a bit for each length. */
-const lengths = inboundHeaders.reduce((bits, { length }) => bits | (1 << length), 0)
+/** The last letters of the fields in which a request may say something of itself, by the length of the name. */
+const endings = new Int32Array(32)
+for (const name of inboundHeaders) endings[name.length]! |= ending(name)
 
-/** Whether a request may say something of itself. Mostly it does not, and one look at it is enough. */
+/** A bit for the last letter, the same for a small and a capital one. */
+function ending(field: string): number {
+  return 1 << (field.charCodeAt(field.length - 1) & 31)
+}
+
+/** Whether a request may say something of itself. Mostly it does not, and the ends of its fields tell. */
 function tells(raw: readonly string[]): boolean {
   for (let i = 0; i < raw.length; i += 2) {
     const field = raw[i]!
-    if (field.length < 32 && (lengths & (1 << field.length)) !== 0) {
+    if (field.length < endings.length && (endings[field.length]! & ending(field)) !== 0) {
       if (inboundHeaders.includes(field.toLowerCase())) return true
     }
   }

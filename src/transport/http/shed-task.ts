@@ -71,6 +71,8 @@ export class ShedTask implements Task {
   private resource: AsyncResource | undefined
   private call: ShedCall | undefined
   private writeHead: WriteHead | undefined
+  /** Among which it is to be told that its connection has closed. */
+  private list: TaskList | undefined
 
   constructor(intake: ShedIntake, request: IncomingMessage, response: ServerResponse, expects: boolean) {
     this.told = false
@@ -83,6 +85,7 @@ export class ShedTask implements Task {
     this.resource = undefined
     this.call = undefined
     this.writeHead = undefined
+    this.list = undefined
   }
 
   get gone(): boolean {
@@ -113,17 +116,30 @@ export class ShedTask implements Task {
     const { intake, request, response, expects } = this
     intake.tell(call, response)
     // Only while it counts: one that is let through because nobody may be refused has nothing to give back.
-    if (call.counts) this.hold(call)
-    intake.serve(request, response, expects)
+    if (!call.counts) {
+      intake.serve(request, response, expects)
+      return
+    }
+    this.watch(call)
+    try {
+      intake.serve(request, response, expects)
+    } finally {
+      // One that has been answered by now need not hear of its connection.
+      if (call.counts) this.hold()
+    }
   }
 
-  private hold(call: ShedCall): void {
-    const { request, response } = this
+  private watch(call: ShedCall): void {
+    const { response } = this
     this.call = call
     this.writeHead = response.writeHead as WriteHead
     ;(response as Holder)[task] = this
     response.writeHead = writeHead as ServerResponse['writeHead']
-    tasksOn(request.socket).add(this)
+  }
+
+  private hold(): void {
+    this.list = tasksOn(this.request.socket)
+    this.list.add(this)
   }
 
   /** The head of the answer is sent. Errors that come at once say nothing: they would make requests look quick. */
@@ -131,7 +147,7 @@ export class ShedTask implements Task {
     const answer = this.writeHead!.call(this.response, status, reason, headers)
     const call = this.call!
     if (!call.counts) return answer
-    tasksOn(this.request.socket).remove(this)
+    this.list?.remove(this)
     const now = systemClock.now()
     try {
       if (status < 400) call.success(now)
