@@ -10,6 +10,7 @@ import { pressureField, pressureText } from '../internal/pressure-field.ts'
 import { importanceOf, noTask, ShedCall, type ShedTask } from './call.ts'
 import { rejectionOf } from './refusal.ts'
 import type { Refusal, Result, Shedder } from './shedder.ts'
+import { toldPressure } from './told-pressure.ts'
 
 export interface ShedOptions<Req = any> {
   /** What is asked for; `adaptive` learns route by route what a call costs. @default all calls are alike */
@@ -83,7 +84,7 @@ export class Door<Req> {
   /** Tells the caller how hard the shedder is pressed, while it is. */
   tell(context: Context, now: number): void {
     if (!this.headers || !hasAnswerFields(context)) return
-    const pressure = pressureText(this.shedder.pressure(now))
+    const pressure = pressureText(toldPressure(this.shedder, now))
     if (pressure !== undefined) addAnswerField(context, pressureField, pressure)
   }
 

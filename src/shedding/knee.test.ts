@@ -188,3 +188,37 @@ test('a reset forgets, and a new floor holds at once', () => {
   pool.knee.reset()
   expect(pool.knee).toMatchObject({ limit: Infinity, reason: 'unknown' })
 })
+
+test('a clock that has gone far back does not keep a window open until it has caught up', () => {
+  const routes = new RouteBook()
+  const knee = new Knee(routes, 4)
+  const serve = (from: number): void => {
+    for (let now = from; now < from + 300; now += 5) {
+      const call = shedCall()
+      call.startedAt = now - 10
+      call.inFlight = 2
+      call.isFirst = routes.get(undefined).begin(call.startedAt)
+      knee.finished(call, 'success', now)
+    }
+  }
+  knee.finished(shedCall(), 'success', 600_000)
+  serve(5_000)
+  expect(knee).toMatchObject({ limit: 32, reason: 'headroom' })
+})
+
+test('calls that fail are not among the first, from which it is learnt how long one takes', () => {
+  const routes = new RouteBook()
+  const knee = new Knee(routes, 4)
+  const route = routes.get(undefined)
+  for (let i = 0; i < 20; i++) {
+    const call = shedCall()
+    call.known = route
+    call.startedAt = 20 * i
+    call.isFirst = route.begin(call.startedAt)
+    call.inFlight = 1
+    // The first ten fail, and at once.
+    if (i < 10) knee.finished(call, i % 2 === 0 ? 'ignore' : 'dropped', call.startedAt + 1)
+    else knee.finished(call, 'success', call.startedAt + 10)
+  }
+  expect(route.baseMs).toBe(10)
+})

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Criticality } from '../core/criticality.ts'
+import { aimd } from './aimd.ts'
 import { type ShedCall, shedCall } from './call.ts'
 import { fixed } from './fixed.ts'
 import type { Shedder } from './shedder.ts'
@@ -147,4 +148,12 @@ test('a call belongs to the shedder that let it in', () => {
   expect(other.snapshot().inFlight).toBe(0)
   call.ignore(1)
   expect(one.snapshot().inFlight).toBe(0)
+})
+
+test('a call that ended before it began, by a clock that has gone back, says nothing of how long calls take', () => {
+  const grown = aimd({ initialLimit: 1 })
+  const call = shedCall()
+  grown.offer(call, 1_000)
+  call.success(500)
+  expect(grown.snapshot()).toMatchObject({ limit: 1, inFlight: 0 })
 })

@@ -34,3 +34,11 @@ test('who has had less than its share may wait three times as long as a queue th
   }
   expect([1, 10, 100].map(keepUpMs)).toEqual([60, 120, 200])
 })
+
+test('a clock that has gone far back does not make it wait for longer until it has caught up', () => {
+  const patience = new Patience(100)
+  patience.stalled(600_000)
+  patience.tend({ burstWaitMs: 100, standingWaitMs: 20 }, 1, 5_000)
+  expect(patience.waitMs).toBe(100)
+  expect(patience.stalled(5_000)).toBe(true)
+})

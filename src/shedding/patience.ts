@@ -29,7 +29,7 @@ export class Patience {
   /** `grainMs` is what a call of the work costs. */
   tend({ burstWaitMs, standingWaitMs }: Waits, grainMs: number, now: number): void {
     const grainsMs = Math.min(MAX_WAIT_MS, GRAINS * grainMs)
-    this.waitMs = Math.max(burstWaitMs, now - this.stalledAt < STALL_EVERY_MS ? MAX_WAIT_MS : grainsMs)
+    this.waitMs = Math.max(burstWaitMs, this.hasStalled(now) ? MAX_WAIT_MS : grainsMs)
     this.keepUpMs = Math.max(KEEP_UP * standingWaitMs, grainsMs)
   }
 
@@ -43,12 +43,17 @@ export class Patience {
 
   /** The loop has stood still until now. False if it did so a moment ago as well. */
   stalled(now: number): boolean {
-    if (now - this.stalledAt < STALL_EVERY_MS) return false
+    if (this.hasStalled(now)) return false
     this.stalledAt = now
     return true
   }
 
   reset(): void {
     this.stalledAt = -Infinity
+  }
+
+  /** Lately, and not in what a clock that has gone back takes for the future. */
+  private hasStalled(now: number): boolean {
+    return now >= this.stalledAt && now - this.stalledAt < STALL_EVERY_MS
   }
 }

@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { runnerLoop } from '../../test/support/overload.ts'
 import { collectAnswerFields } from '../core/answer-fields.ts'
 import { chain, describe as partsOf } from '../core/chain.ts'
@@ -102,6 +102,23 @@ describe.each(forms)('as %s', (_form, make) => {
       throw new Error('broken')
     }
     expect(await shed(shedder)(async () => 'served')()).toBe('served')
+  })
+
+  test('one that throws when it is told or asked how it came out costs nobody anything', async () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    const shedder = make()
+    shedder.pressure = () => {
+      throw new Error('no pressure')
+    }
+    const { context } = collectAnswerFields(createContext())
+    expect(await shed(shedder)(async () => 'served')(undefined, context)).toBe('served')
+    expect(shedder.snapshot()).toMatchObject({ inFlight: 0, admitted: 1 })
+    shedder.settle = () => {
+      throw new Error('no end')
+    }
+    expect(await shed(shedder, { headers: false })(async () => 'served')()).toBe('served')
+    expect(warned).toHaveBeenCalled()
+    warned.mockRestore()
   })
 
   test('the route, the tenant and the class come from options or from the context', async () => {

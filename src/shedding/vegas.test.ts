@@ -128,6 +128,33 @@ describe('learning', () => {
     }
   })
 
+  test('errors that come at once are not the quickest calls', () => {
+    const shedder = vegas()
+    for (const [ms, how] of [
+      [10, 'success'],
+      [1, 'ignore'],
+      [1, 'dropped'],
+    ] as const) {
+      const call = shedCall()
+      shedder.offer(call, 0)
+      call[how](ms)
+    }
+    expect(shedder.snapshot().baseMs).toBe(10)
+  })
+
+  test('each probe is spread anew, so that processes that began together do not probe together for ever', () => {
+    let drawn = 0
+    const shedder = vegas({
+      probeMultiplier: 1,
+      random: () => {
+        drawn++
+        return 0
+      },
+    })
+    for (let i = 0; i < 20; i++) busy(10, i * 1_000, shedder)
+    expect(drawn).toBeGreaterThan(2)
+  })
+
   test('a probe under load does not take one slow call for what a call takes', () => {
     const shedder = vegas({ probeMultiplier: 1, random: () => 0 })
     busy(10, 0, shedder)

@@ -329,11 +329,13 @@ test('what nobody can make sense of is served, and so is what a broken shedder i
     throw new Error('no route')
   }
   expect(await (await start(adaptive(), { getItem }, { route })).getItem({ id: 1 })).toMatchObject({ id: 1 })
-  const broken = adaptive()
-  broken.offer = () => {
-    throw new Error('broken')
+  for (const step of ['offer', 'pressure', 'settle'] as const) {
+    const broken = adaptive()
+    broken[step] = () => {
+      throw new Error('broken')
+    }
+    expect(await (await start(broken, { getItem })).getItem({ id: 1 })).toMatchObject({ id: 1 })
   }
-  expect(await (await start(broken, { getItem })).getItem({ id: 1 })).toMatchObject({ id: 1 })
 })
 
 test('options are checked', () => {

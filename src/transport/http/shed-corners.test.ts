@@ -115,6 +115,28 @@ describe('a refusal', () => {
     await free()
   })
 
+  test('ends the connection where it must, though it has just been written for one that is kept', async () => {
+    const { server, port, get, free } = await full(fixed({ limit: 1 }), { random: () => 0 })
+    for (let i = 0; i < 3; i++) expect((await get()).headers.connection).toBe('keep-alive')
+    // Nobody has asked for the body, so what follows may be the body all the same, and not a request.
+    const expecting = dial(port)
+    const refused = once(expecting.socket, 'close')
+    expecting.socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n')
+    await refused
+    expect(expecting.received()).toMatch(/^HTTP\/1\.1 503 .*\r\nConnection: close\r\n/s)
+    server.maxRequestsPerSocket = 2
+    const last = dial(port)
+    const closed = once(last.socket, 'close')
+    last.socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2))
+    await closed
+    expect(statuses(last.received())).toEqual(['HTTP/1.1 503', 'HTTP/1.1 503'])
+    expect(last.received().match(/Connection: [\w-]+/g)).toEqual([
+      'Connection: keep-alive',
+      'Connection: close',
+    ])
+    await free()
+  })
+
   test('is all that is said about it: thousands of them print, warn and log nothing', async () => {
     const { get, shedder, free } = await full()
     const spies = [

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { ok, start } from '../../../test/support/shed-server.ts'
+import { ok, oneByOne, parked, start, until } from '../../../test/support/shed-server.ts'
 import { adaptive, type Shedder } from '../../shedding/index.ts'
 import type { ShedServerOptions } from './shed-server.ts'
 
@@ -65,4 +65,28 @@ describe('what a request is to the shedder', () => {
     }
     expect((await seen({}, { route })).status).toBe(200)
   })
+})
+
+test('what is left of the time of a request that has waited is said once, in one field', async () => {
+  const shedder = oneByOne()
+  const { waiting, listener } = parked()
+  const fields: (string | string[] | undefined)[][] = []
+  const { get } = await start(shedder, (request, response) => {
+    const { headers } = request
+    fields.push([headers['grpc-timeout'], headers['x-envoy-expected-rq-timeout-ms']])
+    listener(request, response as never)
+  })
+  const answers = [get('/', { 'grpc-timeout': '9S' })]
+  await until(() => waiting.length === 1)
+  answers.push(get('/', { 'grpc-timeout': '9S', 'x-envoy-expected-rq-timeout-ms': '8000' }))
+  await until(() => shedder.queued === 1)
+  waiting[0]!()
+  await until(() => waiting.length === 2)
+  expect(fields).toEqual([
+    ['9S', undefined],
+    // Whoever reads the other field further in would take it to be all there still.
+    [undefined, expect.stringMatching(/^7\d{3}$/)],
+  ])
+  waiting[1]!()
+  await Promise.all(answers)
 })

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { createServer, type IncomingMessage } from 'node:http'
 import express from 'express'
 import { describe, expect, test } from 'vitest'
-import { listen, ok, parked, start, until } from '../../../test/support/shed-server.ts'
+import { dial, listen, ok, parked, start, until } from '../../../test/support/shed-server.ts'
 import { adaptive, fixed, type Shedder } from '../../shedding/index.ts'
 import { shedServer } from './shed-server.ts'
 
@@ -179,14 +179,30 @@ describe('exempt', () => {
   })
 })
 
-test('a shedder that fails lets requests through', async () => {
-  const shedder = adaptive()
-  shedder.offer = () => {
-    throw new Error('broken')
-  }
-  const { get } = await start(shedder, ok)
-  expect((await get()).status).toBe(200)
-})
+test.each(['offer', 'pressure', 'settle'] as const)(
+  'a shedder whose %s fails lets requests through',
+  async step => {
+    const shedder = adaptive()
+    let failed = 0
+    shedder[step] = () => {
+      failed++
+      throw new Error('broken')
+    }
+    const { waiting, listener } = parked()
+    const { port, get } = await start(shedder, (request, response) => {
+      if (request.url === '/parked') listener(request, response as never)
+      else response.end('served')
+    })
+    expect((await get()).status).toBe(200)
+    // Nor does it matter to the process that somebody leaves.
+    const { socket } = dial(port)
+    socket.write('GET /parked HTTP/1.1\r\nHost: x\r\n\r\n')
+    await until(() => waiting.length === 1)
+    socket.destroy()
+    await until(() => failed === 2)
+    expect((await get()).status).toBe(200)
+  },
+)
 
 test('options are checked', () => {
   expect(() => shedServer(createServer(), {} as Shedder)).toThrow('second argument of shedServer()')

@@ -1,12 +1,13 @@
 import { once } from 'node:events'
 import { createServer, request as send } from 'node:http'
 import { connect } from 'node:net'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { listen, oneByOne, parked, start, until } from '../../../test/support/shed-server.ts'
 import { chain } from '../../core/chain.ts'
 import { fixed } from '../../shedding/index.ts'
 import { protectServer } from './protect-server.ts'
 import { shedServer } from './shed-server.ts'
+import { ShedTask } from './shed-task.ts'
 
 describe('when a request is over', () => {
   test('a stream holds nothing once its head is sent', async () => {
@@ -69,6 +70,22 @@ describe('when a request is over', () => {
     })
     expect((await get()).status).toBe(status)
     expect(results).toEqual([expected])
+  })
+
+  test('a connection that is kept remembers none that are over', async () => {
+    const closed = vi.spyOn(ShedTask.prototype, 'closed')
+    const { waiting, listener } = parked()
+    const { port } = await start(fixed({ limit: 5 }), (request, response) => {
+      if (request.url === '/last') listener(request, response as never)
+      else response.end('served')
+    })
+    const socket = connect(port, '127.0.0.1')
+    for (const path of ['/', '/', '/', '/last']) socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`)
+    await until(() => waiting.length === 1)
+    socket.destroy()
+    await until(() => closed.mock.calls.length > 0)
+    expect(closed).toHaveBeenCalledTimes(1)
+    closed.mockRestore()
   })
 
   test('a head that cannot be sent is not one that has been', async () => {

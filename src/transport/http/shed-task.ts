@@ -161,7 +161,11 @@ export class ShedTask implements Task {
 
   /** Its connection has closed. */
   closed(): void {
-    this.call!.ignore(systemClock.now())
+    try {
+      this.call!.ignore(systemClock.now())
+    } catch (error) {
+      this.intake.entry.broken(error)
+    }
   }
 }
 

@@ -104,6 +104,15 @@ test('the pressure is that of when a call began, or of now for one that does not
   expect(pressed(false)).toEqual([undefined, undefined, 0])
 })
 
+test('a shedder that cannot tell how hard it is pressed is taken to be calm', () => {
+  const { entry: it, callFor, shedder } = entry()
+  shedder.pressure = () => {
+    throw new Error('no pressure')
+  }
+  expect([it.pressureFor(callFor('/a')!), it.pressureAt(now)]).toEqual([undefined, 0])
+  expect(warned).toEqual(['front could not tell how hard it is pressed: Error: no pressure'])
+})
+
 test('what is no option or no shedder is named', () => {
   expect(() => entry({ limit: 5 } as object)).toThrow('shedServer has no option `limit`')
   expect(() => entry({ route: 5 } as object)).toThrow('Expected `route` to be a function, got 5')

@@ -5,6 +5,7 @@ import { warn } from '../../core/warn.ts'
 import { pressureText } from '../../internal/pressure-field.ts'
 import { importanceOf, ShedCall } from '../../shedding/call.ts'
 import { type Runner, runnerOf, type Shedder, type ShedTask } from '../../shedding/index.ts'
+import { toldPressure } from '../../shedding/told-pressure.ts'
 import { checkInbound, type Inbound, type InboundOptions, type ReadHeader, readInbound } from './inbound.ts'
 
 /** What a shedder in front of a server is told of what comes in. */
@@ -120,13 +121,13 @@ export class ShedEntry<Req> {
 
   /** How hard the shedder is pressed, for those who are to be told. */
   pressureAt(now: number): number {
-    return this.tells ? this.shedder.pressure(now) : 0
+    return this.tells ? toldPressure(this.shedder, now) : 0
   }
 
   /** What the answer to a call that begins says of the pressure; mostly nothing. */
   pressureFor(call: ShedCall): string | undefined {
     if (!this.tells) return undefined
-    return pressureText(this.shedder.pressure(call.counts ? call.startedAt : systemClock.now()))
+    return pressureText(toldPressure(this.shedder, call.counts ? call.startedAt : systemClock.now()))
   }
 
   broken(error: unknown): void {
