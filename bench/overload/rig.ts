@@ -58,7 +58,7 @@ const LOOK_MS = 100
 /** A point waits so long for its core to be fast. */
 const WAIT_S = 2
 /** How much time waiting and measuring again may take, for each handler, so that a run on a busy machine ends as well. */
-const REPEATS_S = quick ? 0 : 6
+const REPEATS_S = quick ? 0 : 4
 let spareS = 0
 
 /** Gives what is measured next its time for that, and what has been left over. */
