@@ -44,7 +44,7 @@ export function figuresOf(results: Results): Record<string, Figure> {
   figures.retryTriggerRecoveryS = worst(retries.map(({ recoveryS }) => recoveryS ?? Infinity))
   const measured = Object.values(results.handlers)
   figures.criticalGoodput8x = least(measured.flatMap(({ critical }) => critical?.critical ?? []))
-  figures.fairTenantShare = least(measured.flatMap(({ tenants }) => tenants?.least ?? []))
+  figures.fairTenantShare = least(measured.flatMap(({ tenants }) => tenants?.others ?? []))
   const churned = results.churn.find(({ subject }) => subject === 'spillway')!
   figures.churnGoodput4x = one(churned.goodput)
   figures.churnP99Ms4x = one(churned.p99Ms)
