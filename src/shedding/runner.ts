@@ -5,6 +5,11 @@
  *                     else a place for it among the immediates of the next check phase
  *   check phase       one call for each immediate, until a batch has lasted BATCH; then the loop polls
  *
+ *   BATCH = a third of the time that taking in has taken since the batch before, from 2.5 to 10 ms
+ *
+ * Calls that have waited for something else go on between two batches, so a batch is as short as it can be. But
+ * where much comes at once, and most of it is to be refused, serving still has a quarter of the time.
+ *
  * Each call has an immediate of its own because Node settles promises and ticks between two immediates. What a
  * handler does after its first `await` on something ready is then part of its time, and counts against the batch.
  *
@@ -18,9 +23,13 @@ import { BusyStreak } from '../internal/busy-streak.ts'
 import { type Loop, systemLoop } from '../internal/event-loop.ts'
 import { Adaptive, INLINE_MS } from './adaptive.ts'
 import type { ShedCall } from './call.ts'
+import { clamp } from './limit-range.ts'
 import type { Shedder } from './shedder.ts'
 
-const BATCH_MS = 5
+const LEAST_BATCH_MS = 2.5
+const MOST_BATCH_MS = 10
+/** A batch over the time that taking in takes before it. */
+const BATCH_RATIO = 1 / 3
 const MAX_SLOTS = 64
 /** Turns, and time, that only take in, for each batch: two thirds of the loop's time at most. */
 const INTAKE_TURNS = 128
@@ -75,7 +84,10 @@ class QueueRunner implements Runner, Alarm {
   /** Immediates for the next batch, and those left of the present one. */
   private pending: number
   private slots: number
+  /** When something came that no batch has begun after. */
+  private takesInSince: number
   private batchStart: number
+  private batchMs: number
   private batchOver: boolean
   private running: ShedCall | undefined
   private runningSince: number
@@ -99,7 +111,9 @@ class QueueRunner implements Runner, Alarm {
     this.slot = () => this.turn()
     this.pending = 0
     this.slots = 0
+    this.takesInSince = Infinity
     this.batchStart = 0
+    this.batchMs = 0
     this.batchOver = true
     this.running = undefined
     this.runningSince = 0
@@ -119,6 +133,7 @@ class QueueRunner implements Runner, Alarm {
     const { shedder } = this
     const now = this.loop.clock.now()
     this.look(now)
+    if (now < this.takesInSince) this.takesInSince = now
     const busy = this.streak.lasts(INLINE_MS, now)
     const verdict = shedder.offer(call, now, busy ? INLINE_MS : 0)
     if (verdict === 'queued') this.schedule()
@@ -194,7 +209,7 @@ class QueueRunner implements Runner, Alarm {
       return undefined
     }
     if (this.batchOver) return undefined
-    const call = now - this.batchStart < BATCH_MS ? this.shedder.next(now) : undefined
+    const call = now - this.batchStart < this.batchMs ? this.shedder.next(now) : undefined
     this.batchOver = call === undefined
     return call
   }
@@ -206,7 +221,9 @@ class QueueRunner implements Runner, Alarm {
     if (this.batchOver) return
     this.intakeTurns = 0
     this.look(now)
-    this.streak.read(now)
+    const tookIn = Math.min(this.streak.read(now), now - this.takesInSince)
+    this.batchMs = clamp(BATCH_RATIO * tookIn, LEAST_BATCH_MS, MOST_BATCH_MS)
+    this.takesInSince = Infinity
     this.shedder.tend(now)
   }
 
@@ -240,7 +257,7 @@ class QueueRunner implements Runner, Alarm {
     const { shedder } = this
     if (shedder.queued === 0) {
       // With time left: more could have begun, had there been any.
-      if (!this.batchOver && now - this.batchStart < BATCH_MS) shedder.next(now)
+      if (!this.batchOver && now - this.batchStart < this.batchMs) shedder.next(now)
       return
     }
     if (shedder.hasRoom) this.schedule()
