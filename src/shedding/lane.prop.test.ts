@@ -108,6 +108,47 @@ describe('fairness among tenants', () => {
     )
   })
 
+  test('what refusing the calls of a tenant costs is its own loss, and none of the others', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 20 }), fc.integer({ min: 1, max: 5 }), (each, cost) => {
+        const lane = new Lane()
+        const had = { flood: 0, other: 0 }
+        const push = (tenant: string, calls: number): void => {
+          for (let i = 0; i < calls; i++) lane.push(waiting(tenant, cost))
+        }
+        push('flood', 50)
+        push('other', 2)
+        for (let i = 0; i < 500; i++) {
+          push('flood', each)
+          for (let k = 0; k < each; k++) expect(lane.takeFromLast(false, 0.03)!.tenant).toBe('flood')
+          had.flood += each * 0.03
+          const { tenant } = lane.take(false)!
+          had[tenant as 'flood' | 'other'] += cost
+          push(tenant!, 1)
+        }
+        expect(Math.abs(had.flood - had.other)).toBeLessThanOrEqual(8 * cost + each)
+      }),
+    )
+  })
+
+  test('however many calls of a tenant have been refused, it is not behind the others for longer than they may be before it', () => {
+    const lane = new Lane()
+    const push = (tenant: string): void => lane.push(waiting(tenant, 1))
+    for (let i = 0; i < 100_000; i++) {
+      push('flood')
+      push('flood')
+      push('other')
+      lane.takeFromLast(false, 0.03)
+      lane.take(false)
+      while (lane.size > 10) lane.takeFromLast(false, 0.03)
+    }
+    while (lane.size > 0) lane.take(false)
+    push('flood')
+    let before = 0
+    for (push('other'); lane.take(false)!.tenant === 'other'; push('other')) before++
+    expect(before).toBeLessThanOrEqual(200 + 5)
+  })
+
   test('one that asks for less than its share gets all of it, whatever the others do', () => {
     fc.assert(
       fc.property(fc.integer({ min: 2, max: 10 }), fc.integer({ min: 1, max: 50 }), (floods, every) => {

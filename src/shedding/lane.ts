@@ -5,7 +5,7 @@
  * start tag is served next.
  *
  *   tag    = max(v - CREDIT, finish)      when a call comes to an empty flow; finish, when one follows another
- *   finish = tag + cost
+ *   finish = tag + cost + what refusing others of it has cost since it was last served
  *   v      = the tag served last
  *
  * This is max-min fair: a tenant that asks for less than its share gets all it asks for, and what it leaves is
@@ -35,6 +35,8 @@ class Flow {
   workMs: number
   tag: number
   finish: number
+  /** What refusing its calls has cost since it was last served. */
+  refusedMs: number
   /** Whether it stands in the order. One whose calls have all gone stays there until its turn comes. */
   held: boolean
   /** Its place among those that have something waiting. */
@@ -46,6 +48,7 @@ class Flow {
     this.workMs = 0
     this.tag = 0
     this.finish = finish
+    this.refusedMs = 0
     this.held = false
     this.place = 0
   }
@@ -128,7 +131,8 @@ export class Lane {
     this.order.pop()
     flow.held = false
     this.virtual = Math.max(this.virtual, flow.tag)
-    flow.finish = flow.tag + call.costMs
+    flow.finish = flow.tag + call.costMs + flow.refusedMs
+    flow.refusedMs = 0
     this.remove(waiting)
     if (flow.newest !== undefined) this.hold(flow)
     return call
@@ -160,9 +164,9 @@ export class Lane {
 
   /**
    * Removes the oldest call of the tenant whose last one would come latest: the one with most waiting, or least credit.
-   * `sparing`: none if all that wait have had less than their share.
+   * `sparing`: none if all that wait have had less than their share. `costMs`: what refusing it costs, for its tenant to pay.
    */
-  takeFromLast(sparing: boolean = false): ShedCall | undefined {
+  takeFromLast(sparing: boolean = false, costMs: number = 0): ShedCall | undefined {
     if (this.active.length < 2) return this.takeOldest()
     let last: Flow | undefined
     for (const flow of this.active) {
@@ -171,6 +175,7 @@ export class Lane {
     if (sparing && last!.tag + last!.workMs < this.virtual) return undefined
     const waiting = last!.oldest!
     this.remove(waiting)
+    last!.refusedMs = Math.min(CREDIT_MS, last!.refusedMs + costMs)
     return waiting.call
   }
 

@@ -173,9 +173,12 @@ export class RunQueue {
     return Math.min(before + inOwn, Math.max(inOwn, (inOwn - own.owedMs) / this.floorRatio))
   }
 
-  /** Removes whoever would be served last in the lane of `call`; `sparing` tenants that have had less than their share. */
-  takeLast(call: ShedCall, sparing: boolean = false): ShedCall | undefined {
-    return this.removed(this.classes[call.importance]!.laneOf(call).takeFromLast(sparing))
+  /**
+   * Removes whoever would be served last in the lane of `call`; `sparing` tenants that have had less than their share.
+   * `costMs`: what refusing it costs.
+   */
+  takeLast(call: ShedCall, sparing: boolean = false, costMs: number = 0): ShedCall | undefined {
+    return this.removed(this.classes[call.importance]!.laneOf(call).takeFromLast(sparing, costMs))
   }
 
   /** Removes a call that matters less than `call`, of the class that matters least: second tries first. */
