@@ -48,8 +48,6 @@ import { Tally } from './tally.ts'
 const LONG_WAIT_MS = 30
 /** A loop that has been busy for longer lets nothing more begin before it has polled. */
 export const INLINE_MS = 5
-/** How long it takes to read a call and refuse it, about. A tenant that sends more than it gets pays for that too. */
-const REFUSAL_MS = 0.03
 /** How many times its own cost a call wants in reserve to join a queue. */
 const RESERVE = 3
 /** How many times as long as a call takes a rate must have been measured to be known. */
@@ -294,7 +292,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
     for (;;) {
       const before = queue.workBefore(call) - call.costMs
       if (before <= room) return false
-      const last = queue.takeLast(call, before <= KEEP_UP * room, REFUSAL_MS * perMs)
+      const last = queue.takeLast(call, before <= KEEP_UP * room, perMs)
       if (last === undefined || last === call) return last === call
       this.turnAway(last, 'wait', now)
     }

@@ -17,6 +17,9 @@ export const CLASSES = 4
 /** The most work that a class is owed, unless the call that it wants to begin is more. */
 const MAX_OWED_MS = 20
 
+/** How long it takes to read a call and refuse it, about. */
+const REFUSAL_MS = 0.03
+
 /** The waiting calls of one class. */
 export class ClassQueue {
   readonly first: Lane
@@ -175,10 +178,10 @@ export class RunQueue {
 
   /**
    * Removes whoever would be served last in the lane of `call`; `sparing` tenants that have had less than their share.
-   * `costMs`: what refusing it costs.
+   * Its tenant pays for the time that takes: at `perMs`, what is worked off in a millisecond.
    */
-  takeLast(call: ShedCall, sparing: boolean = false, costMs: number = 0): ShedCall | undefined {
-    return this.removed(this.classes[call.importance]!.laneOf(call).takeFromLast(sparing, costMs))
+  takeLast(call: ShedCall, sparing: boolean = false, perMs: number = 0): ShedCall | undefined {
+    return this.removed(this.classes[call.importance]!.laneOf(call).takeFromLast(sparing, REFUSAL_MS * perMs))
   }
 
   /** Removes a call that matters less than `call`, of the class that matters least: second tries first. */
