@@ -286,13 +286,12 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
 
   /** Refuses those in the call's lane that would be served too late; true when the call itself is among them. */
   private trim(call: ShedCall, now: number): boolean {
-    const { queue } = this
-    const { perMs } = this.rate
-    const room = this.settings.standingWaitMs * perMs
+    const { queue, rate } = this
+    const room = this.settings.standingWaitMs * rate.perMs
     for (;;) {
       const before = queue.workBefore(call) - call.costMs
       if (before <= room) return false
-      const last = queue.takeLast(call, before <= KEEP_UP * room, perMs)
+      const last = queue.takeLast(call, before <= KEEP_UP * room, rate.perMs)
       if (last === undefined || last === call) return last === call
       this.turnAway(last, 'wait', now)
     }
