@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, request as send } from 'node:http'
+import { createServer, type IncomingMessage, request as send } from 'node:http'
 import { connect } from 'node:net'
 import { describe, expect, test, vi } from 'vitest'
 import { listen, oneByOne, parked, start, until } from '../../../test/support/shed-server.ts'
@@ -76,15 +76,22 @@ describe('when a request is over', () => {
     const closed = vi.spyOn(ShedTask.prototype, 'closed')
     const { waiting, listener } = parked()
     const { port } = await start(fixed({ limit: 5 }), (request, response) => {
-      if (request.url === '/last') listener(request, response as never)
-      else response.end('served')
+      if (request.url === '/own/last') listener(request, response as never)
+      else setImmediate(() => response.end('served'))
     })
     const socket = connect(port, '127.0.0.1')
-    for (const path of ['/', '/', '/', '/last']) socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`)
+    for (const name of ['a', 'b', 'c', 'last']) {
+      socket.write(`GET /own/${name} HTTP/1.1\r\nHost: x\r\n\r\n`)
+    }
     await until(() => waiting.length === 1)
     socket.destroy()
-    await until(() => closed.mock.calls.length > 0)
-    expect(closed).toHaveBeenCalledTimes(1)
+    // Those of other connections, which the tests before have left, are not of interest.
+    const own = (): string[] =>
+      (closed.mock.contexts as unknown as { request: IncomingMessage }[])
+        .map(({ request }) => request.url!)
+        .filter(url => url.startsWith('/own/'))
+    await until(() => own().length > 0)
+    expect(own()).toEqual(['/own/last'])
     closed.mockRestore()
   })
 
