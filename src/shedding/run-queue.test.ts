@@ -87,3 +87,14 @@ test('the old ones of a class can be removed, first tries and second ones', () =
   expect(queue.size).toBe(0)
   expect(own!.oldestAt).toBe(Infinity)
 })
+
+test('where somebody has to make room it is a second try of the class that matters least, and never one that matters as much', () => {
+  const queue = new RunQueue(0.05)
+  const first = put(queue, 'sheddable')
+  const again = put(queue, 'sheddable', 1, 2)
+  const more = put(queue, 'sheddable-plus', 1, 2)
+  const critical = shedCall({ criticality: 'critical' })
+  expect(Array.from({ length: 4 }, () => queue.takeLesser(critical))).toEqual([again, first, more, undefined])
+  put(queue, 'critical')
+  expect(queue.takeLesser(critical)).toBeUndefined()
+})
