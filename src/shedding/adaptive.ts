@@ -153,7 +153,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
       }
       stands ||= own.stands
       // A standing queue is cut short as calls join it. Left over are those that more important ones came before.
-      const allowedMs = stands ? 2 * settings.standingWaitMs : patience.waitMs
+      const allowedMs = stands ? 2 * patience.standingMs : patience.waitMs
       this.expire(own, now - allowedMs, now - Math.max(allowedMs, patience.keepUpMs), now)
     }
   }
@@ -287,7 +287,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
   /** Refuses those in the call's lane that would be served too late; true when the call itself is among them. */
   private trim(call: ShedCall, now: number): boolean {
     const { queue, rate } = this
-    const room = this.settings.standingWaitMs * rate.perMs
+    const room = this.patience.standingMs * rate.perMs
     for (;;) {
       const before = queue.workBefore(call) - call.costMs
       if (before <= room) return false

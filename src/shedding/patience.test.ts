@@ -42,3 +42,13 @@ test('a clock that has gone far back does not make it wait for longer until it h
   expect(patience.waitMs).toBe(100)
   expect(patience.stalled(5_000)).toBe(true)
 })
+
+test('while a queue stands nobody waits longer than was set, but for a turn of the loop, if that is not too long', () => {
+  const patience = new Patience(100)
+  const waits = { burstWaitMs: 100, standingWaitMs: 20 }
+  const standingMs = [0, 5, 40, 140, 145, 100].map(now => {
+    patience.tend(waits, 1, now)
+    return patience.standingMs
+  })
+  expect(standingMs).toEqual([20, 20, 35, 40, 20, 20])
+})

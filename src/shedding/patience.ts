@@ -6,6 +6,8 @@ import type { AdaptiveSettings } from './adaptive-options.ts'
  */
 const GRAINS = 12
 const MAX_WAIT_MS = 200
+/** The longest turn of the loop that calls may wait for all the same. */
+const MAX_TURN_MS = 40
 /** A loop that stands still more often than this is not standing still. */
 const STALL_EVERY_MS = 1_000
 
@@ -16,21 +18,31 @@ type Waits = Pick<AdaptiveSettings, 'burstWaitMs' | 'standingWaitMs'>
 
 export class Patience {
   waitMs: number
+  /**
+   * While a queue stands: as set, or for one turn of the loop. Where reading a flood takes longer than they may wait,
+   * what was let in for the time after that has to be as much as the time after that can serve, or less and less is.
+   */
+  standingMs: number
   /** While a queue stands, for those who have had less than their share. */
   keepUpMs: number
   private stalledAt: number
+  private tendedAt: number
 
   constructor(waitMs: number) {
     this.waitMs = waitMs
+    this.standingMs = 0
     this.keepUpMs = 0
     this.stalledAt = -Infinity
+    this.tendedAt = Infinity
   }
 
-  /** `grainMs` is what a call of the work costs. */
+  /** Once a turn, before calls begin. `grainMs` is what a call of the work costs. */
   tend({ burstWaitMs, standingWaitMs }: Waits, grainMs: number, now: number): void {
     const grainsMs = Math.min(MAX_WAIT_MS, GRAINS * grainMs)
     this.waitMs = Math.max(burstWaitMs, this.hasStalled(now) ? MAX_WAIT_MS : grainsMs)
-    this.keepUpMs = Math.max(KEEP_UP * standingWaitMs, grainsMs)
+    this.standingMs = Math.max(standingWaitMs, Math.min(MAX_TURN_MS, now - this.tendedAt))
+    this.tendedAt = now
+    this.keepUpMs = Math.max(KEEP_UP * this.standingMs, grainsMs)
   }
 
   /**

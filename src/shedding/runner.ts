@@ -5,10 +5,10 @@
  *                     else a place for it among the immediates of the next check phase
  *   check phase       one call for each immediate, until a batch has lasted BATCH; then the loop polls
  *
- *   BATCH = a third of the time that taking in has taken since the batch before, from 2.5 to 10 ms
+ *   BATCH = what taking in takes, about, from 2.5 to 20 ms
  *
  * Calls that have waited for something else go on between two batches, so a batch is as short as it can be. But
- * where much comes at once, and most of it is to be refused, serving still has a quarter of the time.
+ * where much comes at once, and most of it is to be refused, serving still has a third of the time.
  *
  * Each call has an immediate of its own because Node settles promises and ticks between two immediates. What a
  * handler does after its first `await` on something ready is then part of its time, and counts against the batch.
@@ -27,9 +27,9 @@ import { clamp } from './limit-range.ts'
 import type { Shedder } from './shedder.ts'
 
 const LEAST_BATCH_MS = 2.5
-const MOST_BATCH_MS = 10
-/** A batch over the time that taking in takes before it. */
-const BATCH_RATIO = 1 / 3
+const MOST_BATCH_MS = 20
+/** How long it takes to read a call and to refuse it, about. */
+const READ_MS = 0.02
 const MAX_SLOTS = 64
 /** Turns, and time, that only take in, for each batch: two thirds of the loop's time at most. */
 const INTAKE_TURNS = 128
@@ -84,8 +84,8 @@ class QueueRunner implements Runner, Alarm {
   /** Immediates for the next batch, and those left of the present one. */
   private pending: number
   private slots: number
-  /** When something came that no batch has begun after. */
-  private takesInSince: number
+  /** Calls that have come since the last batch. */
+  private taken: number
   private batchStart: number
   private batchMs: number
   private batchOver: boolean
@@ -111,7 +111,7 @@ class QueueRunner implements Runner, Alarm {
     this.slot = () => this.turn()
     this.pending = 0
     this.slots = 0
-    this.takesInSince = Infinity
+    this.taken = 0
     this.batchStart = 0
     this.batchMs = 0
     this.batchOver = true
@@ -133,7 +133,7 @@ class QueueRunner implements Runner, Alarm {
     const { shedder } = this
     const now = this.loop.clock.now()
     this.look(now)
-    if (now < this.takesInSince) this.takesInSince = now
+    this.taken++
     const busy = this.streak.lasts(INLINE_MS, now)
     const verdict = shedder.offer(call, now, busy ? INLINE_MS : 0)
     if (verdict === 'queued') this.schedule()
@@ -221,9 +221,9 @@ class QueueRunner implements Runner, Alarm {
     if (this.batchOver) return
     this.intakeTurns = 0
     this.look(now)
-    const tookIn = Math.min(this.streak.read(now), now - this.takesInSince)
-    this.batchMs = clamp(BATCH_RATIO * tookIn, LEAST_BATCH_MS, MOST_BATCH_MS)
-    this.takesInSince = Infinity
+    this.streak.read(now)
+    this.batchMs = clamp(READ_MS * this.taken, LEAST_BATCH_MS, MOST_BATCH_MS)
+    this.taken = 0
     this.shedder.tend(now)
   }
 
