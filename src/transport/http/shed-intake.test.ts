@@ -39,6 +39,23 @@ describe('what a request is to the shedder', () => {
     })
   })
 
+  test.each([
+    ['Grpc-Timeout', '3S', 'deadline'],
+    ['X-ENVOY-EXPECTED-RQ-TIMEOUT-MS', '3000', 'deadline'],
+    ['Baggage', 'tenant=acme', 'tenant'],
+    ['GRPC-previous-rpc-attempts', '1', 'again'],
+    ['X-Retry-Attempt', '2', 'again'],
+  ] as const)(
+    '%s is heard among fields that are like it, however it is written',
+    async (name, value, what) => {
+      const others = { 'accept-encoding': 'gzip', referer: 'x', 'x-forwarded-hosT': 'y', 'x-grpc-test': 'z' }
+      const { call } = await seen({ ...others, [name]: value }, { trustPeers: true })
+      const { call: silent } = await seen(others, { trustPeers: true })
+      expect(silent).toMatchObject({ deadline: Infinity, tenant: undefined, again: false })
+      expect(call[what]).not.toBe(silent[what])
+    },
+  )
+
   test('or options say so', async () => {
     const options: ShedServerOptions = {
       route: request => `${request.method}`,
