@@ -71,7 +71,8 @@ export async function measureChoice({
   }
   const of = handlerParts.filter(part => wanted.includes(part))
   if (of.length === 0) return
-  const bare: BareRefusal | undefined = of.includes('tenants') ? await measureBareRefusals() : undefined
+  const needed = of.includes('critical') || of.includes('tenants')
+  const bare: BareRefusal | undefined = needed ? await measureBareRefusals() : undefined
   for (const name of names) {
     allowRepeats()
     const capacity = await measureCapacity(name)
@@ -98,8 +99,8 @@ export async function measureChoice({
         return `${goodput.toFixed(2)} (${ms(p99Ms)}), ${share(refused)} refused, ${share(lost)} lost`
       },
       async critical() {
-        const { critical, low } = await measureCritical(name, capacity, 0.1)
-        return `${share(critical)} of the critical ones good, ${share(low)} of the others`
+        const { critical, low, possible } = await measureCritical(name, capacity, bare!, 0.1)
+        return `${share(critical)} of the critical ones good where ${share(possible)} is possible, ${share(low)} of the others`
       },
       async tenants() {
         const { others, least, flood } = await measureTenants(name, capacity, bare!)

@@ -43,7 +43,9 @@ export function figuresOf(results: Results): Record<string, Figure> {
   ]
   figures.retryTriggerRecoveryS = worst(retries.map(({ recoveryS }) => recoveryS ?? Infinity))
   const measured = Object.values(results.handlers)
-  figures.criticalGoodput8x = least(measured.flatMap(({ critical }) => critical?.critical ?? []))
+  const critical = measured.flatMap(({ critical }) => critical ?? [])
+  figures.criticalGoodput8x = least(critical.map(({ critical }) => critical))
+  figures.criticalOfPossible8x = least(critical.map(({ critical, possible }) => critical / possible))
   figures.fairTenantShare = least(measured.flatMap(({ tenants }) => tenants?.others ?? []))
   const churned = results.churn.find(({ subject }) => subject === 'spillway')!
   figures.churnGoodput4x = one(churned.goodput)

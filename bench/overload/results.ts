@@ -12,6 +12,7 @@ import { allowRepeats, dirtyPoints, percent } from './rig.ts'
 import {
   type CalmOutcome,
   type ChurnOutcome,
+  type CriticalOutcome,
   measureCalm,
   measureChurn,
   measureCritical,
@@ -31,13 +32,8 @@ export interface HandlerResults {
   readonly possible: Readonly<Record<'4' | '8', number>>
   readonly curves: readonly Curve[]
   readonly calm: CalmOutcome
-  readonly critical: ByImportance | undefined
+  readonly critical: CriticalOutcome | undefined
   readonly tenants: TenantsOutcome | undefined
-}
-
-interface ByImportance {
-  readonly critical: number
-  readonly low: number
 }
 
 /** Other loads than those of the curves, in front of the first handler. */
@@ -48,7 +44,7 @@ interface Besides {
   /** Clients that open a connection for each request. */
   readonly churn: ChurnOutcome[]
   /** With 0.2 of all requests, which is 1.6 times the capacity. */
-  criticalTooMuch: ByImportance | undefined
+  criticalTooMuch: CriticalOutcome | undefined
 }
 
 export interface Results extends Readonly<Besides> {
@@ -92,12 +88,12 @@ async function measureHandler(
   const possible = { 4: at4!, 8: at8! }
   const calm = (await measureCalm('spillway', name, capacity)) ?? calmOf(ours)
   const critical = plan.critical.handlers.includes(name)
-    ? await measureCritical(name, capacity, 0.1)
+    ? await measureCritical(name, capacity, refusals, 0.1)
     : undefined
   const tenants = plan.tenants.handlers.includes(name)
     ? await measureTenants(name, capacity, refusals)
     : undefined
-  await measureBesides('spillway', name, capacity, besides)
+  await measureBesides('spillway', name, capacity, refusals, besides)
   const curves: Curve[] = []
   progress(`  peers (${timeAt(`${name} peers`)})`)
   for (const subject of plan.subjects) {
@@ -105,7 +101,7 @@ async function measureHandler(
     const curve = await measureCurve(subject, name, capacity, plan.peers)
     curves.push(curve)
     progress(row(curve))
-    await measureBesides(subject, name, capacity, besides)
+    await measureBesides(subject, name, capacity, refusals, besides)
   }
   return { capacity, possible, curves: [...curves, ours], calm, critical, tenants }
 }
@@ -115,6 +111,7 @@ async function measureBesides(
   subject: SubjectName,
   name: HandlerName,
   capacity: Capacity,
+  refusals: RefusalCost,
   besides: Besides,
 ): Promise<void> {
   const ours = subject === 'spillway'
@@ -122,7 +119,7 @@ async function measureBesides(
     besides.retriesOf[name] = await measureRetries(subject, name, capacity)
   }
   if (name !== handlerNames[0]) return
-  if (ours && !quick) besides.criticalTooMuch = await measureCritical(name, capacity, 0.2)
+  if (ours && !quick) besides.criticalTooMuch = await measureCritical(name, capacity, refusals, 0.2)
   if (plan.retry.subjects.includes(subject)) {
     besides.retries.push(await measureRetries(subject, name, capacity))
   }

@@ -104,12 +104,28 @@ export async function measureChurn(
   return { subject, goodput: good / seconds / perSecond, p99Ms, refused: refused / sent, lost: lost / sent }
 }
 
-/** The good share of the critical requests, when so much of eight times the capacity is critical. */
+export interface CriticalOutcome {
+  /** The good share of each. */
+  readonly critical: number
+  readonly low: number
+  /**
+   * What the first can be at most, at the speed of the core: all others have to be refused, but for the part of the work
+   * that each class is left.
+   */
+  readonly possible: number
+}
+
+/** How much of the work a lesser class is left. */
+const FLOOR = 0.05
+
+/** Eight times the capacity, of which `share` is critical. */
 export async function measureCritical(
   handler: HandlerName,
-  { perSecond }: Capacity,
+  capacity: Capacity,
+  refusals: BareRefusal,
   share: number,
-): Promise<{ readonly critical: number; readonly low: number }> {
+): Promise<CriticalOutcome> {
+  const { perSecond } = capacity
   const kinds: RequestKind[] = kindsOf(handler).flatMap(kind => [
     { ...kind, weight: kind.weight * share, label: 'critical' },
     { ...kind, weight: kind.weight * (1 - share), label: 'low', headers: { 'x-class': 'low' } },
@@ -126,7 +142,12 @@ export async function measureCritical(
     },
   )
   const { by } = outcome.phases[2]!
-  return { critical: by.critical!.good / by.critical!.sent, low: by.low!.good / by.low!.sent }
+  const possible = possibleAt(8, handler, capacity, refusals, outcome.speed)
+  return {
+    critical: by.critical!.good / by.critical!.sent,
+    low: by.low!.good / by.low!.sent,
+    possible: Math.min(1, ((1 - FLOOR) * possible) / (8 * share)),
+  }
 }
 
 const TENANTS = 10
