@@ -107,16 +107,21 @@ test('a call that throws in its turn does not keep those behind it from theirs',
 })
 
 describe('when there is not', () => {
-  test('a batch of a few milliseconds runs between two polls, one call for each immediate', () => {
-    const { loop, trace, note, submit } = desk()
+  test.each([
+    ['', 5, ['3 6', '4 8', '5 10', 'read 12', 'read 12', '6 12', '7 14']],
+    [' in an overload,', 2.5, ['3 6', '4 8', 'read 10', '5 10', '6 12', 'read 14', '7 14']],
+  ])('a batch of a few milliseconds runs%s between two polls, one call for each immediate', (_, ms, then) => {
+    const shedder = adaptive()
+    shedder.isOverloaded = () => ms < 5
+    const { loop, trace, note, submit } = desk(shedder)
     for (let i = 0; i < 8; i++) loop.readable(start, () => submit(`${i}`, 2))
     loop.readable(start + 1, () => note('read'))
     loop.readable(start + 11, () => note('read'))
     loop.run(start + 100)
     // Three run where they come; the loop has then been busy for longer than 5 ms.
     expect(trace.slice(0, 3)).toEqual(['0 0', '1 2', '2 4'])
-    // Each batch ends with the call that fills 2.5 ms.
-    expect(trace.slice(3)).toEqual(['3 6', '4 8', 'read 10', '5 10', '6 12', 'read 14', '7 14'])
+    // Each batch ends with the call that fills it.
+    expect(trace.slice(3)).toEqual(then)
   })
 
   test('what a handler does on its ticks counts as its own, for the batch and for its cost', () => {

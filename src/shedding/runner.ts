@@ -5,10 +5,11 @@
  *                     else a place for it among the immediates of the next check phase
  *   check phase       one call for each immediate, until a batch has lasted BATCH; then the loop polls
  *
- *   BATCH = what taking in takes, about, from 2.5 to 20 ms
+ *   BATCH = what taking in takes, about, but 5 ms at least, or 2.5 in an overload, and 20 ms at most
  *
- * Calls that have waited for something else go on between two batches, so a batch is as short as it can be. But
- * where much comes at once, and most of it is to be refused, serving still has a third of the time.
+ * Calls that have waited for something else go on between two batches: the shorter those are, the sooner they are
+ * answered. But each poll takes time, and as long as nobody is refused there is none to lose. Where a flood has to be
+ * read and refused, serving still has a third of the time.
  *
  * Each call has an immediate of its own because Node settles promises and ticks between two immediates. What a
  * handler does after its first `await` on something ready is then part of its time, and counts against the batch.
@@ -26,7 +27,8 @@ import type { ShedCall } from './call.ts'
 import { clamp } from './limit-range.ts'
 import type { Shedder } from './shedder.ts'
 
-const LEAST_BATCH_MS = 2.5
+const LEAST_BATCH_MS = 5
+const LEAST_OVERLOADED_MS = 2.5
 const MOST_BATCH_MS = 20
 /** How long it takes to read a call and to refuse it, about. */
 const READ_MS = 0.02
@@ -222,9 +224,10 @@ class QueueRunner implements Runner, Alarm {
     this.intakeTurns = 0
     this.look(now)
     this.streak.read(now)
-    this.batchMs = clamp(READ_MS * this.taken, LEAST_BATCH_MS, MOST_BATCH_MS)
-    this.taken = 0
     this.shedder.tend(now)
+    const least = this.shedder.isOverloaded(now) ? LEAST_OVERLOADED_MS : LEAST_BATCH_MS
+    this.batchMs = clamp(READ_MS * this.taken, least, MOST_BATCH_MS)
+    this.taken = 0
   }
 
   /** Whether this turn is for taking in only. */
