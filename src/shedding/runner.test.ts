@@ -64,6 +64,31 @@ test('a batch that ends for want of calls has run dry: a queue that is cut short
   expect(shedder.snapshot().admitted - before).toBeGreaterThan(80)
 })
 
+test('of clients that ask again as soon as they are refused, so many that reading takes longer than calls may wait, more than a third of the time is for serving', () => {
+  const shedder = adaptive()
+  const loop = eventLoop({ startMs: start, turnMs: 0 })
+  const runner = runnerOf(shedder, runnerLoop(loop))
+  const ask = (): void => {
+    loop.burn(0.03)
+    runner.submit(shedCall({}, task))
+  }
+  const again = (): void => loop.readable(loop.now() + 0.2, ask)
+  const task = {
+    gone: false,
+    run: (call: ShedCall) => {
+      loop.burn(2)
+      call.success(loop.now())
+      again()
+    },
+    refuse: again,
+  }
+  for (let client = 0; client < 1_000; client++) loop.readable(start, ask)
+  loop.run(start + 1_000)
+  const before = shedder.snapshot().admitted
+  loop.run(start + 3_000)
+  expect((2 * (shedder.snapshot().admitted - before)) / 2_000).toBeGreaterThan(0.37)
+})
+
 test('when it fails to judge them, calls that wait are let through', () => {
   for (const step of ['tend', 'next'] as const) {
     const shedder = adaptive()

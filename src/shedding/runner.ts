@@ -33,7 +33,7 @@ const MOST_BATCH_MS = 20
 /** How long it takes to read a call and to refuse it, about. */
 const READ_MS = 0.02
 const MAX_SLOTS = 64
-/** Turns, and time, that only take in, for each batch: two thirds of the loop's time at most. */
+/** Turns, and time, that only take in, for each batch: two thirds of the time of the loop at most, or four fifths in an overload. */
 const INTAKE_TURNS = 128
 const INTAKE_MS = 10
 /** How often waiting calls are looked at while the limit lets none begin. */
