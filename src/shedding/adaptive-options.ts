@@ -6,7 +6,7 @@ import type { ShedderOptions, ShedderSnapshot } from './shedder.ts'
 export interface AdaptiveOptions extends ShedderOptions {
   /** The longest that a call waits while the load is one that can be served. @default 100 */
   readonly burstWaitMs?: number
-  /** The longest that a call waits while it is not. @default 20 */
+  /** The longest that a call waits while it is not, or one turn of the loop, up to 40 ms. @default 20 */
   readonly standingWaitMs?: number
   /** How much of the work each class gets at least, while it has calls waiting. @default 0.05 */
   readonly floorRatio?: number

@@ -16,9 +16,9 @@
  *
  *   while it does not  first come, first served. Nobody waits longer than `burstWaitMs`, or 12 times the grain of
  *                      the work where that is longer, and an expensive call is refused before many cheap ones.
- *   while it stands    the newest first. What would begin later than `standingWaitMs` from now is refused at once,
- *                      from the old end, from the tenant that has had or wants most. Those that have had less than
- *                      their share may wait three times as long.
+ *   while it stands    the newest first. What would begin later than `standingWaitMs` from now, or one turn of the
+ *                      loop up to 40 ms, is refused at once, from the old end, from the tenant that has had or wants
+ *                      most. Those that have had less than their share may wait three times as long.
  *
  * Why not by delay alone, as in CoDel? An 80 ms pause at 70 % load leaves a queue that takes 270 ms to go away, and
  * so does an overload of a third of a second. Only the rates tell the one from the other.
