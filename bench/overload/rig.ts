@@ -14,7 +14,7 @@ import {
   quantile,
   type RequestKind,
 } from './load.ts'
-import { pin, raisePriority, usedMs, watchCore } from './machine.ts'
+import { freeze, pin, raisePriority, thaw, usedMs, watchCore } from './machine.ts'
 import { plan } from './plan.ts'
 import type { SubjectName } from './subjects.ts'
 
@@ -123,9 +123,11 @@ export async function startServer(spec: ServerSpec | CostVariant): Promise<Runni
   if (spares.length === 0) {
     spares.push(...Array.from({ length: SPARES }, () => start(serverFile)))
     await Promise.all(spares.map(spare => spare.next()))
+    for (const spare of spares) freeze(spare.process.pid!)
   }
   const child = spares.pop()!
   const pid = child.process.pid!
+  thaw(pid)
   pin(pid, 0)
   const reply = child.next<{ port: number }>()
   child.send(spec)
