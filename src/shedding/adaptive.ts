@@ -313,7 +313,7 @@ export class Adaptive implements Shedder<AdaptiveOptions, AdaptiveSnapshot> {
   /** Ends the waiting of a call. */
   private turnAway(call: ShedCall, why: Refusal, now: number): void {
     const refusal = call.task.gone ? 'gone' : why
-    if (this.refusal(refusal, now) !== 'run') call.task.refuse(call, refusal)
+    if (this.refusal(refusal, now) !== 'run') (this.host ?? call.task).refuse(call, refusal)
     else if (this.host === undefined) call.task.run(call)
     else this.host.letGo(call)
   }

@@ -1,4 +1,5 @@
 import type { ShedCall } from './call.ts'
+import type { Refusal } from './shedder.ts'
 
 /** What runs the queue, and so wants to know. */
 export interface Host {
@@ -8,6 +9,8 @@ export interface Host {
   settling(now: number): void
   /** A call that waits may be able to begin. */
   wake(): void
+  /** A call that has waited is to be told that it is refused. */
+  refuse(call: ShedCall, refusal: Refusal): void
   /** Lets a call that has waited go on by itself. */
   letGo(call: ShedCall): void
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { runnerLoop } from '../../test/support/overload.ts'
 import { eventLoop } from '../testing/event-loop.ts'
 import { adaptive } from './adaptive.ts'
-import { type ShedCall, type ShedTask, shedCall } from './call.ts'
+import { type ShedCall, type ShedCallOptions, type ShedTask, shedCall } from './call.ts'
 import { fixed } from './fixed.ts'
 import { runnerOf } from './runner.ts'
 import type { Shedder } from './shedder.ts'
@@ -15,7 +15,12 @@ function desk(shedder: Shedder = adaptive()) {
   const runner = runnerOf(shedder, runnerLoop(loop))
   const note = (what: string) => trace.push(`${what} ${loop.now() - start}`)
   /** A call that keeps the loop for `ms` and is then over, unless `work` has other plans. */
-  const submit = (name: string, ms: number, work?: (call: ShedCall) => void): void => {
+  const submit = (
+    name: string,
+    ms: number,
+    work?: (call: ShedCall) => void,
+    options: ShedCallOptions = {},
+  ): void => {
     const task: ShedTask = {
       run: call => {
         note(name)
@@ -26,7 +31,7 @@ function desk(shedder: Shedder = adaptive()) {
       refuse: (_call, refusal) => note(`${name} ${refusal}`),
       gone: false,
     }
-    runner.submit(shedCall({}, task))
+    runner.submit(shedCall(options, task))
   }
   return { loop, runner, trace, note, submit, shedder }
 }
@@ -129,6 +134,73 @@ test('a call that throws in its turn does not keep those behind it from theirs',
   expect(thrown).toEqual([new Error('thrown')])
   expect(trace).toHaveLength(8)
   expect(shedder.snapshot()).toMatchObject({ inFlight: 0, queued: 0 })
+})
+
+describe('calls that waited in vain', () => {
+  const low = { criticality: 'sheddable' } as const
+
+  test('are told all together: what can be read is read first, and the batch begins after that', () => {
+    const { loop, trace, note, submit } = desk(adaptive({ maxQueued: 2 }))
+    loop.readable(start, () => submit('first', 6))
+    for (const name of ['0', '1']) loop.readable(start, () => submit(name, 2, undefined, low))
+    for (const name of ['2', '3']) loop.readable(start, () => submit(name, 2))
+    loop.readable(start, () => note('read'))
+    loop.run(start + 100)
+    expect(trace).toEqual(['first 0', 'read 6', '0 full 6', '1 full 6', '2 6', '3 8'])
+  })
+
+  test('are told in time of their own, not in that of the batch or of the call that comes next', () => {
+    const shedder = adaptive({ maxQueued: 2 })
+    const { loop, runner, trace, submit } = desk(shedder)
+    loop.readable(start, () => submit('first', 6))
+    for (let i = 0; i < 2; i++) {
+      loop.readable(start, () =>
+        runner.submit(shedCall(low, { run() {}, refuse: () => loop.burn(4), gone: false })),
+      )
+    }
+    for (const name of ['0', '1']) loop.readable(start, () => submit(name, 2))
+    loop.run(start + 100)
+    expect(trace).toEqual(['first 0', '0 14', '1 16'])
+    expect(shedder.snapshot().routes['']!.costMs).toBeLessThan(4)
+  })
+
+  test('are told at the end of the batch in which their turn has come', () => {
+    const { loop, trace, submit } = desk()
+    loop.readable(start, () => submit('first', 6))
+    loop.readable(start, () => submit('0', 2))
+    loop.readable(start, () => submit('1', 2, undefined, { deadline: start + 8 }))
+    loop.readable(start, () => submit('2', 2))
+    loop.run(start + 100)
+    expect(trace).toEqual(['first 0', '0 6', '2 8', '1 late 10'])
+  })
+
+  test('are told as well when those that still wait cannot be judged', () => {
+    const shedder = adaptive({ maxQueued: 1 })
+    const { loop, trace, submit } = desk(shedder)
+    shedder.tend = () => {
+      throw new Error('no tend')
+    }
+    loop.readable(start, () => submit('first', 6))
+    loop.readable(start, () => submit('0', 2, undefined, low))
+    loop.readable(start, () => submit('1', 2))
+    loop.run(start + 100)
+    expect(trace).toEqual(['first 0', '0 full 6', '1 6'])
+  })
+
+  test('are let through when they cannot be told, which is no matter of the others', () => {
+    const { loop, runner, trace, note, submit } = desk(adaptive({ maxQueued: 2 }))
+    loop.readable(start, () => submit('first', 6))
+    loop.readable(start, () => {
+      const refuse = (): never => {
+        throw new Error('no answer')
+      }
+      runner.submit(shedCall(low, { run: () => note('0'), refuse, gone: false }))
+    })
+    loop.readable(start, () => submit('1', 2, undefined, low))
+    for (const name of ['2', '3']) loop.readable(start, () => submit(name, 2))
+    loop.run(start + 100)
+    expect(trace.toSorted()).toEqual(['0 10', '1 full 6', '2 6', '3 8', 'first 0'])
+  })
 })
 
 describe('when there is not', () => {

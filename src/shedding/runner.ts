@@ -3,13 +3,17 @@
  *
  *   a call comes      run at once if the shedder says so: nothing is put off, no turn of the loop is added
  *                     else a place for it among the immediates of the next check phase
- *   check phase       one call for each immediate, until a batch has lasted BATCH; then the loop polls
+ *   check phase       those that waited in vain are told, then one call for each immediate, until a batch has lasted
+ *                     BATCH; then the loop polls
  *
  *   BATCH = what taking in takes, about, but 5 ms at least, or 2.5 in an overload, and 20 ms at most
  *
  * Calls that have waited for something else go on between two batches: the shorter those are, the sooner they are
  * answered. But each poll takes time, and as long as nobody is refused there is none to lose. Where a flood has to be
  * read and refused, serving still has a third of the time.
+ *
+ * Telling them all together costs less than one by one in between what is read: a tenth of what a refusal takes, and a
+ * quarter where a framework has its own way with requests.
  *
  * Each call has an immediate of its own because Node settles promises and ticks between two immediates. What a
  * handler does after its first `await` on something ready is then part of its time, and counts against the batch.
@@ -25,7 +29,8 @@ import { type Loop, systemLoop } from '../internal/event-loop.ts'
 import { Adaptive, INLINE_MS } from './adaptive.ts'
 import type { ShedCall } from './call.ts'
 import { clamp } from './limit-range.ts'
-import type { Shedder } from './shedder.ts'
+import type { Refusal, Shedder } from './shedder.ts'
+import { Untold } from './untold.ts'
 
 const LEAST_BATCH_MS = 5
 const LEAST_OVERLOADED_MS = 2.5
@@ -91,6 +96,7 @@ class QueueRunner implements Runner, Alarm {
   private batchStart: number
   private batchMs: number
   private batchOver: boolean
+  private readonly untold: Untold
   private running: ShedCall | undefined
   private runningSince: number
   /** Whether a call that was not put off is being run at this very moment. */
@@ -117,6 +123,7 @@ class QueueRunner implements Runner, Alarm {
     this.batchStart = 0
     this.batchMs = 0
     this.batchOver = true
+    this.untold = new Untold()
     this.running = undefined
     this.runningSince = 0
     this.starting = false
@@ -164,6 +171,12 @@ class QueueRunner implements Runner, Alarm {
     if (this.slots === 0) this.schedule()
   }
 
+  /** @internal A call that has waited is told in the next check phase, or at the end of this one. */
+  refuse(call: ShedCall, refusal: Refusal): void {
+    this.untold.add(call, refusal)
+    if (this.slots === 0) this.schedule()
+  }
+
   /** @internal A call that has waited goes on in an immediate of its own, whatever the shedder thinks of it. */
   letGo(call: ShedCall): void {
     this.loop.soon(() => call.task.run(call))
@@ -182,19 +195,21 @@ class QueueRunner implements Runner, Alarm {
   }
 
   private turn(): void {
-    const now = this.loop.clock.now()
     const first = this.slots === 0
     if (first) {
       this.slots = this.pending
       this.pending = 0
+      this.tell()
     }
     this.slots--
+    const now = this.loop.clock.now()
     let call: ShedCall | undefined
     try {
       call = this.choose(first, now)
     } catch (error) {
       this.failed(error)
     }
+    if (this.slots === 0) this.tell()
     if (call === undefined) return
     // What follows on the call's promises and ticks is still its own, so it runs until the next immediate.
     this.running = call
@@ -256,6 +271,13 @@ class QueueRunner implements Runner, Alarm {
     this.streak.seen(now)
   }
 
+  private tell(): void {
+    this.untold.tell((call, error) => {
+      this.warn(`let a call through because it could not refuse it: ${String(error)}`)
+      this.letGo(call)
+    })
+  }
+
   private end(now: number): void {
     const { shedder } = this
     if (shedder.queued === 0) {
@@ -272,13 +294,13 @@ class QueueRunner implements Runner, Alarm {
 
   /** Nobody knows what is to become of those that wait, so they are let through. */
   private failed(error: unknown): void {
-    const { shedder } = this
     this.batchOver = true
-    warn(
-      'SPILLWAY_SHED_FAILED',
-      `${shedder.name} let waiting calls through because it could not decide: ${String(error)}`,
-    )
-    for (const call of shedder.release()) this.letGo(call)
+    this.warn(`let waiting calls through because it could not decide: ${String(error)}`)
+    for (const call of this.shedder.release()) this.letGo(call)
+  }
+
+  private warn(what: string): void {
+    warn('SPILLWAY_SHED_FAILED', `${this.shedder.name} ${what}`)
   }
 
   /** Tells the shedder of a loop that has stood still. */
