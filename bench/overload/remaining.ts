@@ -64,7 +64,8 @@ function secondsOfPeer(name: HandlerName): number {
 /** A server that goes through these journeys. */
 function served(journeys: readonly Journey[]): number {
   const stages = journeys.flat().reduce((sum, { settle = 0, seconds }) => sum + settle + seconds, 0)
-  return SERVER_S + plan.warmUp.serving + plan.warmUp.refusing + journeys.length * JOURNEY_S + stages
+  const { compiling, serving, refusing } = plan.warmUp
+  return SERVER_S + compiling + serving + refusing + journeys.length * JOURNEY_S + stages
 }
 
 function clock(seconds: number): string {

@@ -4,7 +4,7 @@ import { type Child, start } from '../lib/child.ts'
 import { compiled } from '../lib/compiled.ts'
 import { progress, quick } from '../lib/report.ts'
 import type { CostVariant } from './cost-servers.ts'
-import { type HandlerName, handlers } from './handlers.ts'
+import { type HandlerName, handlers, warmPath } from './handlers.ts'
 import {
   type ClosedLoad,
   type ClosedOutcome,
@@ -138,15 +138,11 @@ export async function startServer(spec: ServerSpec | CostVariant): Promise<Runni
  * A server that has learnt nothing, in a process whose code has been compiled: the one of the point before, where that
  * was of the same kind, or one that has served and refused for a while.
  */
-async function freshServer(spec: ServerSpec, pause: Pause | undefined): Promise<Running> {
+async function freshServer(spec: ServerSpec, { pause, phases }: OpenOptions): Promise<Running> {
   const key = JSON.stringify(spec)
   if (kept?.key !== key) {
     const server = await startServer(spec)
-    const { serving, connections, refusing } = plan.warmUp
-    const load = { port: server.port, kinds: kindsOf(spec.handler) }
-    // As many as it can serve, and then so many that most are refused: neither alone runs all of the code.
-    await closedLoad({ ...load, connections: handlers[spec.handler].concurrency, seconds: serving })
-    await closedLoad({ ...load, connections, seconds: refusing })
+    await warmUp(spec, server.port, Math.max(...phases.map(phase => phase.ratePerSecond)))
     kept = { key, server }
   }
   await fastCore()
@@ -154,6 +150,16 @@ async function freshServer(spec: ServerSpec, pause: Pause | undefined): Promise<
   const reply = child.next<{ port: number }>()
   child.send({ again: true, pause } satisfies Again)
   return { child, pid, port: (await reply).port }
+}
+
+/** The code of a server is compiled by what costs nothing, by as much as it can serve, and by far more than that. */
+async function warmUp({ handler }: ServerSpec, port: number, ratePerSecond: number): Promise<void> {
+  const { compiling, serving, refusing } = plan.warmUp
+  const kinds = kindsOf(handler)
+  const load = { port, connections: handlers[handler].concurrency }
+  await closedLoad({ ...load, kinds: kinds.map(kind => ({ ...kind, path: warmPath })), seconds: compiling })
+  await closedLoad({ ...load, kinds, seconds: serving })
+  await openLoad({ port, kinds, phases: [{ ratePerSecond, seconds: refusing }], retries: 0, seed: 1 })
 }
 
 /** What the clients of a handler send. */
@@ -230,7 +236,7 @@ export async function openPoint(spec: ServerSpec, options: OpenOptions): Promise
   const { phases, kinds = kindsOf(spec.handler), retries = 0, fresh = false } = options
   let best: (OpenOutcome & Measured) | undefined
   for (let round = 1; ; round++) {
-    const server = await freshServer(spec, options.pause)
+    const server = await freshServer(spec, options)
     const { port } = server
     const startedAt = performance.now()
     const result = await watched(server, () =>

@@ -36,7 +36,7 @@ async function listener(handler: HandlerKind, guard?: Guard): Promise<Listener> 
   const app = express()
   if (guard !== undefined) app.use(guard)
   app.use(express.json())
-  app.post('/', serve)
+  app.post(['/', warmPath], serve)
   return app
 }
 
@@ -101,7 +101,13 @@ export const subjects: Readonly<Record<SubjectName, Subject>> = {
       app.route({
         method: handler.bodyBytes === undefined ? 'GET' : 'POST',
         url: '/*',
-        handler: (request, reply) => work(request.raw, () => reply.send(answerText)),
+        handler: (request, reply) => {
+          const answer = (): void => {
+            reply.send(answerText)
+          }
+          if (request.url === warmPath) answer()
+          else work(request.raw, answer)
+        },
       })
       await app.ready()
       return app.server
