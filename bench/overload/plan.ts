@@ -15,8 +15,13 @@ export interface Stage {
 
 export interface Plan {
   readonly subjects: readonly SubjectName[]
-  /** What each server goes through before it begins anew: requests that cost nothing, as much as it can serve, too much. */
-  readonly warmUp: { readonly compiling: number; readonly serving: number; readonly refusing: number }
+  /** What each server goes through before it begins anew: requests that cost nothing, as many as it can serve, too many. */
+  readonly warmUp: {
+    readonly compiling: number
+    readonly serving: number
+    readonly connections: number
+    readonly refusing: number
+  }
   /** For how long half of the capacity is asked for before more is. */
   readonly lead: number
   readonly capacity: {
@@ -91,7 +96,7 @@ const step: Journey = [
 
 const full: Plan = {
   subjects: all,
-  warmUp: { compiling: 0.5, serving: 0.2, refusing: 0.4 },
+  warmUp: { compiling: 0.5, serving: 0.2, connections: 128, refusing: 0.4 },
   lead: 0.5,
   capacity: { warmUp: 0.8, rounds: 4, seconds: 0.7, unloaded: 1.2 },
   step,
@@ -132,7 +137,7 @@ const full: Plan = {
 const small: Plan = {
   subjects: ['overloadProtection', 'spillway'],
   // The first refusals cost four times as much as later ones: with less of them there is little left at 8x.
-  warmUp: { compiling: 0.1, serving: 0.1, refusing: 0.2 },
+  warmUp: { compiling: 0.1, serving: 0.1, connections: 64, refusing: 0.3 },
   lead: 0.1,
   capacity: { warmUp: 0.15, rounds: 2, seconds: 0.15, unloaded: 0.1 },
   step,

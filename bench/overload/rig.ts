@@ -138,11 +138,11 @@ export async function startServer(spec: ServerSpec | CostVariant): Promise<Runni
  * A server that has learnt nothing, in a process whose code has been compiled: the one of the point before, where that
  * was of the same kind, or one that has served and refused for a while.
  */
-async function freshServer(spec: ServerSpec, { pause, phases }: OpenOptions): Promise<Running> {
+async function freshServer(spec: ServerSpec, pause: Pause | undefined): Promise<Running> {
   const key = JSON.stringify(spec)
   if (kept?.key !== key) {
     const server = await startServer(spec)
-    await warmUp(spec, server.port, Math.max(...phases.map(phase => phase.ratePerSecond)))
+    await warmUp(spec, server.port)
     kept = { key, server }
   }
   await fastCore()
@@ -152,14 +152,18 @@ async function freshServer(spec: ServerSpec, { pause, phases }: OpenOptions): Pr
   return { child, pid, port: (await reply).port }
 }
 
-/** The code of a server is compiled by what costs nothing, by as much as it can serve, and by far more than that. */
-async function warmUp({ handler }: ServerSpec, port: number, ratePerSecond: number): Promise<void> {
-  const { compiling, serving, refusing } = plan.warmUp
+/**
+ * Requests that cost nothing, then as many as it can serve, then so many that most are refused: none of them alone
+ * runs all of the code as often as it takes to have it compiled.
+ */
+async function warmUp({ handler }: ServerSpec, port: number): Promise<void> {
+  const { compiling, serving, connections, refusing } = plan.warmUp
   const kinds = kindsOf(handler)
-  const load = { port, connections: handlers[handler].concurrency }
-  await closedLoad({ ...load, kinds: kinds.map(kind => ({ ...kind, path: warmPath })), seconds: compiling })
-  await closedLoad({ ...load, kinds, seconds: serving })
-  await openLoad({ port, kinds, phases: [{ ratePerSecond, seconds: refusing }], retries: 0, seed: 1 })
+  const cheap = kinds.map(kind => ({ ...kind, path: warmPath }))
+  const few = handlers[handler].concurrency
+  await closedLoad({ port, kinds: cheap, connections: few, seconds: compiling })
+  await closedLoad({ port, kinds, connections: few, seconds: serving })
+  await closedLoad({ port, kinds, connections, seconds: refusing })
 }
 
 /** What the clients of a handler send. */
@@ -236,7 +240,7 @@ export async function openPoint(spec: ServerSpec, options: OpenOptions): Promise
   const { phases, kinds = kindsOf(spec.handler), retries = 0, fresh = false } = options
   let best: (OpenOutcome & Measured) | undefined
   for (let round = 1; ; round++) {
-    const server = await freshServer(spec, options)
+    const server = await freshServer(spec, options.pause)
     const { port } = server
     const startedAt = performance.now()
     const result = await watched(server, () =>
