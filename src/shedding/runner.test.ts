@@ -149,6 +149,18 @@ describe('calls that waited in vain', () => {
     expect(trace).toEqual(['first 0', 'read 6', '0 full 6', '1 full 6', '2 6', '3 8'])
   })
 
+  test('are told thirty-two at a time where there are more', () => {
+    const { loop, trace, note, submit } = desk(adaptive({ maxQueued: 40 }))
+    loop.readable(start, () => submit('first', 6))
+    for (let i = 0; i < 40; i++) loop.readable(start, () => submit('low', 0, undefined, low))
+    for (let i = 0; i < 40; i++) loop.readable(start, () => submit('high', 0))
+    loop.readable(start, () => note('read'))
+    loop.run(start + 100)
+    expect(trace.indexOf('read 6')).toBe(33)
+    expect(trace.filter(line => line === 'low full 6')).toHaveLength(40)
+    expect(trace.indexOf('high 6')).toBe(42)
+  })
+
   test('are told in time of their own, not in that of the batch or of the call that comes next', () => {
     const shedder = adaptive({ maxQueued: 2 })
     const { loop, runner, trace, submit } = desk(shedder)

@@ -9,8 +9,9 @@ export class Untold {
     this.entries = []
   }
 
-  add(call: ShedCall, refusal: Refusal): void {
-    this.entries.push({ call, refusal })
+  /** Tells how many there are by now. */
+  add(call: ShedCall, refusal: Refusal): number {
+    return this.entries.push({ call, refusal })
   }
 
   /** Tells all of them. One that cannot be refused is given back, and is none of the others' business. */
