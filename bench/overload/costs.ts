@@ -3,6 +3,7 @@ import { start } from '../lib/child.ts'
 import { compiled } from '../lib/compiled.ts'
 import { type Figure, figure } from '../lib/stats.ts'
 import { type HandlerName, handlers, warmPath } from './handlers.ts'
+import { MAX_CONNECTIONS } from './load.ts'
 import { plan } from './plan.ts'
 import {
   closedLoad,
@@ -29,7 +30,7 @@ const MORE = 1.5
 /** By how much the bare server may differ from one round to the next. */
 const STEADY = 0.15
 
-/** What refusing costs at the least. */
+/** What refusing costs at the least, on as many connections as the load comes by. */
 export interface BareRefusal {
   /** Processor time for one 503 of a bare server, in milliseconds, on a core at its fastest until then. */
   readonly bareMs: number
@@ -51,14 +52,9 @@ export async function measureRefusals(): Promise<RefusalCost> {
   const ours = await startServer('express503')
   for (const server of [ours, bare]) await refusals(server, 'cpu', refusingWarmUp, 1)
   const shares: number[] = []
-  const works: number[] = []
   const rateOverBare = await sideBySide(
     'refusals',
-    async seconds => {
-      const rate = await refusals(bare, 'cpu', seconds)
-      works.push(rate.work)
-      return rate
-    },
+    seconds => refusals(bare, 'cpu', seconds),
     async seconds => {
       const rate = await refusals(ours, 'cpu', seconds)
       if (!(rate.share >= LEAST_REFUSED)) dirtyPoints.push(`refusals: only ${percent(rate.share)} refused`)
@@ -66,7 +62,7 @@ export async function measureRefusals(): Promise<RefusalCost> {
       return rate
     },
   )
-  const cost = await bareRefusal(bare, works)
+  const cost = await bareRefusal(bare)
   await Promise.all([bare.child.stop(), ours.child.stop()])
   return { ...cost, rateOverBare, refused: figure(shares) }
 }
@@ -75,26 +71,23 @@ export async function measureRefusals(): Promise<RefusalCost> {
 export async function measureBareRefusals(): Promise<BareRefusal> {
   const bare = await startServer('bare503')
   await refusals(bare, 'cpu', refusingWarmUp, 1)
-  const works: number[] = []
-  for (let round = 0; round < plan.cost.rounds; round++) {
-    works.push((await refusals(bare, 'cpu', plan.cost.seconds)).work)
-  }
-  const cost = await bareRefusal(bare, works)
+  const cost = await bareRefusal(bare)
   await bare.child.stop()
   return cost
 }
 
-/** `works`: what a 503 takes, in rounds of the speedometer. Where the core is slow, both take longer. */
-async function bareRefusal(bare: Running, works: readonly number[]): Promise<BareRefusal> {
-  const ofPosts: number[] = []
-  for (let round = 0; round < plan.cost.rounds; round++) {
-    ofPosts.push((await refusals(bare, 'post', plan.cost.seconds)).work)
+/** In rounds of the speedometer, which take longer as well where the core is slow. */
+async function bareRefusal(bare: Running): Promise<BareRefusal> {
+  const works: Figure[] = []
+  for (const handler of ['cpu', 'post'] as const) {
+    const rounds: number[] = []
+    for (let round = 0; round < plan.cost.rounds; round++) {
+      rounds.push((await refusals(bare, handler, plan.cost.seconds, TRIES, MAX_CONNECTIONS)).work)
+    }
+    works.push(figure(rounds))
   }
-  return {
-    bareMs: figure(works).value / fastest,
-    barePostMs: figure(ofPosts).value / fastest,
-    speed: fastest,
-  }
+  const [bareMs, barePostMs] = works.map(({ value }) => value / fastest)
+  return { bareMs: bareMs!, barePostMs: barePostMs!, speed: fastest }
 }
 
 interface RefusalRate extends Rate {
@@ -109,10 +102,11 @@ async function refusals(
   handler: HandlerName,
   seconds: number,
   most: number = TRIES,
+  connections: number = FLOOD,
 ): Promise<RefusalRate> {
   const { port, pid } = server
   const { settle } = plan.cost
-  const load = { port, pid, kinds: kindsOf(handler), connections: FLOOD, seconds, settle }
+  const load = { port, pid, kinds: kindsOf(handler), connections, seconds, settle }
   for (let tries = 1; ; tries++) {
     // Not the processor time of all that is watched, in which there is that of settling.
     const { outcome, speed, dirty } = await watched(server, async () => ({

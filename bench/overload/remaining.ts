@@ -24,7 +24,8 @@ export function timeAt(part: string): string {
 
 function partsOf(): (readonly [part: string, seconds: number])[] {
   const { cost } = plan
-  const refusals = 6 * cost.warmUp + (2 * cost.rounds + 3) * 2 * (cost.settle + cost.seconds / 2)
+  const bare = 2 * cost.rounds * (cost.settle + cost.seconds)
+  const refusals = bare + 6 * cost.warmUp + (2 * cost.rounds + 3) * 2 * (cost.settle + cost.seconds / 2)
   const peaks =
     (cost.handlers.length + 1) * (2 * cost.warmUp + (2 * cost.rounds + 3) * (cost.seconds + 2 * cost.begin))
   return [
