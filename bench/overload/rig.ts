@@ -161,7 +161,7 @@ async function warmUp({ handler }: ServerSpec, port: number): Promise<void> {
   const kinds = kindsOf(handler)
   const cheap = kinds.map(kind => ({ ...kind, path: warmPath }))
   const few = handlers[handler].concurrency
-  await closedLoad({ port, kinds: cheap, connections, seconds: compiling })
+  await closedLoad({ port, kinds: cheap, connections: few, seconds: compiling })
   await closedLoad({ port, kinds, connections: few, seconds: serving })
   await closedLoad({ port, kinds, connections, seconds: refusing })
 }
