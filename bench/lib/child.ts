@@ -55,6 +55,9 @@ export function start(file: URL, args: readonly string[] = [], nodeFlags: readon
   }
 }
 
+// A child whose parent was killed has nobody left to stop it.
+process.once('disconnect', () => process.exit())
+
 /** What a child process answers with. */
 export function answer(message: object): void {
   process.send!(message)

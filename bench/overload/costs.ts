@@ -76,7 +76,7 @@ export async function measureBareRefusals(): Promise<BareRefusal> {
   return cost
 }
 
-/** In rounds of the speedometer, which take longer as well where the core is slow. */
+/** Taken in rounds of the speedometer, which take longer as well where the core is slow. */
 async function bareRefusal(bare: Running): Promise<BareRefusal> {
   const works: Figure[] = []
   for (const handler of ['cpu', 'post'] as const) {
