@@ -2,7 +2,8 @@
 import { spawnSync } from 'node:child_process'
 import autocannon from 'autocannon'
 import { quick } from '../lib/report.ts'
-import { closedLoad, kindsOf, openLoad, startServer } from './rig.ts'
+import { startServer } from './servers.ts'
+import { closedLoad, kindsOf, openLoad } from './traffic.ts'
 
 export interface CheckOutcome {
   /** The median time of a request of 2 ms, one at a time, as each sees it. */
@@ -16,10 +17,11 @@ export interface CheckOutcome {
 
 export async function checkClients(): Promise<CheckOutcome> {
   const seconds = quick ? 0.2 : 2
-  const server = await startServer({ subject: 'none', handler: 'cpu' })
-  const load = { port: server.port, kinds: kindsOf('cpu'), connections: 1 }
-  await closedLoad({ ...load, seconds: seconds / 2 })
-  const ours = await closedLoad({ ...load, seconds: seconds / 2 })
+  const once = { kinds: kindsOf('cpu'), connections: 1, seconds: seconds / 2 }
+  const server = await startServer({ subject: 'none', handler: 'cpu' }, ({ port }) =>
+    closedLoad({ ...once, port }),
+  )
+  const ours = await closedLoad({ ...once, port: server.port })
   const url = `http://127.0.0.1:${server.port}/`
   // Both know whole seconds only, and a quick run has none to spare.
   const theirs = await autocannon({

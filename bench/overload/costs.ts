@@ -2,19 +2,13 @@
 import { start } from '../lib/child.ts'
 import { compiled } from '../lib/compiled.ts'
 import { type Figure, figure } from '../lib/stats.ts'
+import { fastest, watched } from './core.ts'
 import { type HandlerName, handlers, warmPath } from './handlers.ts'
 import { MAX_CONNECTIONS } from './load.ts'
 import { plan } from './plan.ts'
-import {
-  closedLoad,
-  dirtyPoints,
-  fastest,
-  kindsOf,
-  percent,
-  type Running,
-  startServer,
-  watched,
-} from './rig.ts'
+import { dirtyPoints, percent } from './rig.ts'
+import { type Running, startServer } from './servers.ts'
+import { closedLoad, kindsOf } from './traffic.ts'
 
 const CONNECTIONS = 64
 /** So many clients that ask again at once: nearly all of them have to be refused, and the server is never idle. */
@@ -48,9 +42,8 @@ export interface RefusalCost extends BareRefusal {
 }
 
 export async function measureRefusals(): Promise<RefusalCost> {
-  const bare = await startServer('bare503')
-  const ours = await startServer('express503')
-  for (const server of [ours, bare]) await refusals(server, 'cpu', refusingWarmUp, 1)
+  const ours = await startServer('express503', warmRefusals)
+  const bare = await startServer('bare503', warmRefusals)
   const shares: number[] = []
   const rateOverBare = await sideBySide(
     'refusals',
@@ -69,25 +62,31 @@ export async function measureRefusals(): Promise<RefusalCost> {
 
 /** The part of it that other parts of the run need. */
 export async function measureBareRefusals(): Promise<BareRefusal> {
-  const bare = await startServer('bare503')
-  await refusals(bare, 'cpu', refusingWarmUp, 1)
+  const bare = await startServer('bare503', warmRefusals)
   const cost = await bareRefusal(bare)
   await bare.child.stop()
   return cost
 }
 
-/** Taken in rounds of the speedometer, which take longer as well where the core is slow. */
+/**
+ * In rounds of the speedometer, which take longer as well where the core is slow: the least of all, as a slow core slows
+ * this down by more.
+ */
 async function bareRefusal(bare: Running): Promise<BareRefusal> {
-  const works: Figure[] = []
+  const works: number[] = []
   for (const handler of ['cpu', 'post'] as const) {
     const rounds: number[] = []
     for (let round = 0; round < plan.cost.rounds; round++) {
       rounds.push((await refusals(bare, handler, plan.cost.seconds, TRIES, MAX_CONNECTIONS)).work)
     }
-    works.push(figure(rounds))
+    works.push(Math.min(...rounds))
   }
-  const [bareMs, barePostMs] = works.map(({ value }) => value / fastest)
+  const [bareMs, barePostMs] = works.map(work => work / fastest)
   return { bareMs: bareMs!, barePostMs: barePostMs!, speed: fastest }
+}
+
+function warmRefusals(server: Running): Promise<unknown> {
+  return refusals(server, 'cpu', refusingWarmUp, 1)
 }
 
 interface RefusalRate extends Rate {
@@ -158,19 +157,24 @@ export async function measurePeak(): Promise<Readonly<Record<string, Figure>>> {
   const peaks: Record<string, Figure> = {}
   for (const name of plan.cost.handlers) {
     peaks[name] = await peakOf(
-      await startServer({ subject: 'none', handler: name }),
-      await startServer({ subject: 'spillway', handler: name }),
+      await startServer({ subject: 'none', handler: name }, warmPeak),
+      await startServer({ subject: 'spillway', handler: name }, warmPeak),
       name,
       handlers[name].concurrency,
     )
   }
   peaks.nothing = await peakOf(
-    await startServer('hello'),
-    await startServer('guardedHello'),
+    await startServer('hello', warmPeak),
+    await startServer('guardedHello', warmPeak),
     'cpu',
     CONNECTIONS,
   )
   return peaks
+}
+
+function warmPeak({ port }: Running): Promise<unknown> {
+  const kinds = [{ path: warmPath, weight: 1, label: warmPath }]
+  return closedLoad({ port, kinds, connections: CONNECTIONS, seconds: plan.cost.warmUp })
 }
 
 async function peakOf(
@@ -185,10 +189,6 @@ async function peakOf(
     const { outcome, dirty } = await watched(server, async () => ({ outcome: await closedLoad(load) }))
     const { served, cpuMs, seconds: lasted } = outcome
     return { rate: served / (Number.isNaN(cpuMs) ? lasted * 1_000 : cpuMs), dirty }
-  }
-  const warm = [{ path: warmPath, weight: 1, label: warmPath }]
-  for (const { port } of [bare, ours]) {
-    await closedLoad({ port, kinds: warm, connections: CONNECTIONS, seconds: plan.cost.warmUp })
   }
   for (const server of [bare, ours]) await served(server, plan.cost.seconds)
   const overBare = await sideBySide(

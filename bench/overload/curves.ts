@@ -1,9 +1,12 @@
 /** Goodput over load, with the step up and the recovery, of one subject in front of one handler. */
+import { type Measured, watched } from './core.ts'
 import { type HandlerName, handlers } from './handlers.ts'
 import { BIN_MS, type OpenOutcome, type Phase, type PhaseOutcome } from './load.ts'
 import { type Journey, plan } from './plan.ts'
-import { closedLoad, kindsOf, type Measured, openLoad, openPoint, startServer, watched } from './rig.ts'
+import { openPoint } from './rig.ts'
+import { startServer } from './servers.ts'
 import type { SubjectName } from './subjects.ts'
+import { closedLoad, kindsOf, openLoad } from './traffic.ts'
 
 export interface Capacity {
   readonly perSecond: number
@@ -51,11 +54,13 @@ interface Step {
  * All else is measured by it, so rounds whose core others have had do not count as such.
  */
 export async function measureCapacity(handler: HandlerName): Promise<Capacity> {
-  const server = await startServer({ subject: 'none', handler })
-  const { port } = server
   const kinds = kindsOf(handler)
-  const load = { port, kinds, connections: handlers[handler].concurrency }
-  await closedLoad({ ...load, seconds: plan.capacity.warmUp })
+  const connections = handlers[handler].concurrency
+  const server = await startServer({ subject: 'none', handler }, ({ port }) =>
+    closedLoad({ port, kinds, connections, seconds: plan.capacity.warmUp }),
+  )
+  const { port } = server
+  const load = { port, kinds, connections }
   const { rounds, seconds } = plan.capacity
   let best = { perSecond: 0, use: 1, speed: 1 }
   for (let round = 0, clean = 0; clean < rounds && round < 1.5 * rounds; round++) {

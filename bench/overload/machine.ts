@@ -29,7 +29,16 @@ export function pin(pid: number, core: 0 | 1): void {
   } catch {
     // Only root may. Whoever shares the core then shows in `watchCore`.
   }
-  if (pins) spawnSync('taskset', ['-a', '-c', '-p', String(core), String(pid)], { stdio: 'ignore' })
+  allow(pid, String(core))
+}
+
+/** Gives a process all cores. */
+export function unpin(pid: number): void {
+  allow(pid, `0-${availableParallelism() - 1}`)
+}
+
+function allow(pid: number, cores: string): void {
+  if (pins) spawnSync('taskset', ['-a', '-c', '-p', cores, String(pid)], { stdio: 'ignore' })
 }
 
 /**
@@ -54,15 +63,25 @@ function signal(pid: number, name: 'SIGSTOP' | 'SIGCONT'): void {
 
 /** How much processor time a process has had, all its threads together: to the nanosecond, unlike what counts ticks. */
 export function usedMs(pid: number): number {
-  const folder = `/proc/${pid}/task`
   try {
-    return readdirSync(folder).reduce((sum, thread) => {
-      const [ns] = readFileSync(`${folder}/${thread}/schedstat`, 'utf8').split(' ')
-      return sum + Number(ns) / 1e6
-    }, 0)
+    return readdirSync(`/proc/${pid}/task`).reduce((sum, thread) => sum + threadMs(pid, thread), 0)
   } catch {
     return Number.NaN
   }
+}
+
+/** How much of that its loop has had. */
+export function usedOnLoopMs(pid: number): number {
+  try {
+    return threadMs(pid, String(pid))
+  } catch {
+    return Number.NaN
+  }
+}
+
+function threadMs(pid: number, thread: string): number {
+  const [ns] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')
+  return Number(ns) / 1e6
 }
 
 /**

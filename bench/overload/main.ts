@@ -11,7 +11,7 @@ import { bestPeer, figuresOf } from './figures.ts'
 import { handlerNames, handlers } from './handlers.ts'
 import { plan } from './plan.ts'
 import { measureAll, slowerPoints, tables } from './results.ts'
-import { startClients, stopAll } from './rig.ts'
+import { startRig, stopRig } from './rig.ts'
 import { subjects } from './subjects.ts'
 
 const help = `npm run bench:overload              all subjects, all loads: about 11 minutes; writes bench/results/overload*
@@ -34,15 +34,15 @@ if (process.argv.includes('--help') || process.argv.includes('-h')) {
 }
 
 const startedAt = performance.now()
-await startClients()
+await startRig()
 const choice = choiceOf(process.argv.slice(2))
 if (choice !== undefined) {
   await measureChoice(choice)
-  await stopAll()
+  await stopRig()
   process.exit(0)
 }
 const results = await measureAll()
-await stopAll()
+await stopRig()
 
 process.stderr.write(`\n${tables(results)}\n\n`)
 const slower = slowerPoints(results)

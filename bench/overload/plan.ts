@@ -15,12 +15,14 @@ export interface Stage {
 
 export interface Plan {
   readonly subjects: readonly SubjectName[]
-  /** What each server goes through before it begins anew: requests that cost nothing, as many as it can serve, too many. */
+  /** What each server goes through before it begins anew: as much as it can serve, then too much, then rehearsals. */
   readonly warmUp: {
-    readonly compiling: number
     readonly serving: number
     readonly connections: number
     readonly refusing: number
+    /** For how long a rehearsal goes on, and how often at most. */
+    readonly rehearsal: number
+    readonly rehearsals: number
   }
   /** For how long half of the capacity is asked for before more is. */
   readonly lead: number
@@ -89,14 +91,14 @@ const all: readonly SubjectName[] = [
 const settle = 0.6
 
 const step: Journey = [
-  { load: 0.5, seconds: 0.5 },
-  { load: 4, settle, seconds: 0.7 },
-  { load: 0.5, seconds: 0.8 },
+  { load: 0.5, seconds: 0.4 },
+  { load: 4, settle, seconds: 0.5 },
+  { load: 0.5, seconds: 0.7 },
 ]
 
 const full: Plan = {
   subjects: all,
-  warmUp: { compiling: 0.5, serving: 0.2, connections: 128, refusing: 0.4 },
+  warmUp: { serving: 0.2, connections: 128, refusing: 0.4, rehearsal: 0.4, rehearsals: 4 },
   lead: 0.5,
   capacity: { warmUp: 0.8, rounds: 4, seconds: 0.7, unloaded: 1.2 },
   step,
@@ -120,15 +122,15 @@ const full: Plan = {
       // What toobusy-js knows is the module's: a server that begins anew has still to forget its warm-up.
       { load: 0.7, settle: 0.4, seconds: 0.2 },
       { load: 0.9, seconds: 0.2 },
-      { load: 1, seconds: 0.3 },
-      { load: 2, settle: 0.4, seconds: 0.4 },
+      { load: 1, seconds: 0.2 },
+      { load: 2, settle: 0.3, seconds: 0.4 },
     ],
     // Some of them look at the loop once a second only, and let many in at a time.
-    [...step, { load: 8, settle: 0.4, seconds: 1 }],
+    [...step, { load: 8, settle: 0.4, seconds: 0.8 }],
   ],
   calm: { nearlyFullSeconds: 3, seconds: 6.5, everyMs: 5_000 },
   retry: { subjects: all, others: ['mixed'], trigger: { ours: 10, peers: 1.5 }, after: 1 },
-  churn: { subjects: all, load: 4, settle, seconds: 1.2 },
+  churn: { subjects: ['none', 'bbr', 'spillway'], load: 4, settle, seconds: 1.2 },
   critical: { handlers: ['cpu', 'mixed', 'pool', 'costMix', 'deferred', 'post'], settle: 1.2, seconds: 2.5 },
   tenants: { handlers: ['cpu', 'pool'], seconds: 6 },
   cost: { warmUp: 1, settle: 0.25, begin: 0.1, rounds: 4, seconds: 0.6, handlers: ['cpu', 'mixed'] },
@@ -136,8 +138,9 @@ const full: Plan = {
 
 const small: Plan = {
   subjects: ['overloadProtection', 'spillway'],
-  // The first refusals cost four times as much as later ones: with less of them there is little left at 8x.
-  warmUp: { compiling: 0.1, serving: 0.1, connections: 64, refusing: 0.3 },
+  // The first refusals cost four times as much as later ones: with less of them there is little left at 8x. To have all
+  // of it compiled would take five times as long.
+  warmUp: { serving: 0.1, connections: 64, refusing: 0.35, rehearsal: 0, rehearsals: 0 },
   lead: 0.1,
   capacity: { warmUp: 0.15, rounds: 2, seconds: 0.15, unloaded: 0.1 },
   step,

@@ -65,8 +65,9 @@ function secondsOfPeer(name: HandlerName): number {
 /** A server that goes through these journeys. */
 function served(journeys: readonly Journey[]): number {
   const stages = journeys.flat().reduce((sum, { settle = 0, seconds }) => sum + settle + seconds, 0)
-  const { compiling, serving, refusing } = plan.warmUp
-  return SERVER_S + compiling + serving + refusing + journeys.length * JOURNEY_S + stages
+  const { serving, refusing, rehearsal } = plan.warmUp
+  // Mostly twice.
+  return SERVER_S + serving + refusing + 2 * (rehearsal + 0.1) + journeys.length * JOURNEY_S + stages
 }
 
 function clock(seconds: number): string {

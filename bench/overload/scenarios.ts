@@ -5,8 +5,9 @@ import type { HandlerName } from './handlers.ts'
 import type { RequestKind } from './load.ts'
 import { plan } from './plan.ts'
 import { possibleAt } from './possible.ts'
-import { kindsOf, openPoint } from './rig.ts'
+import { openPoint } from './rig.ts'
 import type { SubjectName } from './subjects.ts'
+import { kindsOf } from './traffic.ts'
 
 export interface CalmOutcome {
   /** Of all requests. */

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { answer } from '../lib/child.ts'
 import { type CostVariant, costServers } from './cost-servers.ts'
 import { burn, handlers } from './handlers.ts'
-import type { Again, Pause, ServerSpec } from './rig.ts'
+import type { Again, Pause, ServerSpec } from './servers.ts'
 import { subjects } from './subjects.ts'
 
 let current: { readonly server: Server; readonly spec: ServerSpec | CostVariant } | undefined
