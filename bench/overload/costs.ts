@@ -36,7 +36,7 @@ export interface BareRefusal {
 
 export interface RefusalCost extends BareRefusal {
   /** 503s in a second of processor time: express behind `shedServer` over bare node:http. */
-  readonly rateOverBare: Figure
+  readonly rateOverBare: Ratio
   /** Which part of what came to express was refused. */
   readonly refused: Figure
 }
@@ -50,7 +50,7 @@ export async function measureRefusals(): Promise<RefusalCost> {
     seconds => refusals(bare, 'cpu', seconds),
     async seconds => {
       const rate = await refusals(ours, 'cpu', seconds)
-      if (!(rate.share >= LEAST_REFUSED)) dirtyPoints.push(`refusals: only ${percent(rate.share)} refused`)
+      if (!(rate.share >= LEAST_REFUSED)) dirtyPoints.add(`refusals: only ${percent(rate.share)} refused`)
       shares.push(rate.share)
       return rate
     },
@@ -68,18 +68,19 @@ export async function measureBareRefusals(): Promise<BareRefusal> {
   return cost
 }
 
-/**
- * In rounds of the speedometer, which take longer as well where the core is slow: the least of all, as a slow core slows
- * this down by more.
- */
+/** By how much the core may be slower than in the fastest of some rounds: it slows this down by more than what it computes. */
+const AS_FAST = 0.95
+
+/** In rounds of the speedometer, which take longer as well where the core is slow; of the rounds on a fast core, if any. */
 async function bareRefusal(bare: Running): Promise<BareRefusal> {
   const works: number[] = []
   for (const handler of ['cpu', 'post'] as const) {
-    const rounds: number[] = []
+    const rounds: RefusalRate[] = []
     for (let round = 0; round < plan.cost.rounds; round++) {
-      rounds.push((await refusals(bare, handler, plan.cost.seconds, TRIES, MAX_CONNECTIONS)).work)
+      rounds.push(await refusals(bare, handler, plan.cost.seconds, TRIES, MAX_CONNECTIONS))
     }
-    works.push(Math.min(...rounds))
+    const best = Math.max(...rounds.map(({ speed }) => speed))
+    works.push(figure(rounds.filter(({ speed }) => speed > AS_FAST * best).map(({ work }) => work)).value)
   }
   const [bareMs, barePostMs] = works.map(work => work / fastest)
   return { bareMs: bareMs!, barePostMs: barePostMs!, speed: fastest }
@@ -92,6 +93,7 @@ function warmRefusals(server: Running): Promise<unknown> {
 interface RefusalRate extends Rate {
   /** Which part of all that came was refused. */
   readonly share: number
+  /** How many rounds of the speedometer the core would have done meanwhile, for each 503. */
   readonly work: number
 }
 
@@ -114,14 +116,20 @@ async function refusals(
     const { refused, served, cpuMs, seconds: lasted } = outcome
     const share = refused / (refused + served)
     const rate = refused / (Number.isNaN(cpuMs) ? lasted * 1_000 : cpuMs)
-    if (share >= LEAST_REFUSED || tries === most) return { rate, share, work: speed / rate, dirty }
+    if (share >= LEAST_REFUSED || tries === most) return { rate, share, speed, work: speed / rate, dirty }
   }
 }
 
-/** What a server does in a millisecond of processor time, and whether something has disturbed it. */
+/** What a server does in a millisecond of processor time, how fast the core was, and whether something has disturbed it. */
 interface Rate {
   readonly rate: number
+  readonly speed: number
   readonly dirty: boolean
+}
+
+export interface Ratio extends Figure {
+  /** How fast the core was in the median, in rounds of the speedometer in a millisecond. */
+  readonly speed: number
 }
 
 /**
@@ -133,23 +141,26 @@ async function sideBySide(
   name: string,
   bare: (seconds: number) => Promise<Rate>,
   ours: (seconds: number) => Promise<Rate>,
-): Promise<Figure> {
+): Promise<Ratio> {
   const rounds = plan.cost.rounds * SHORTER
   const seconds = plan.cost.seconds / SHORTER
   const all: number[] = []
+  const speeds: number[] = []
   const undisturbed: number[] = []
   for (let before = await bare(seconds); undisturbed.length < rounds && all.length < MORE * rounds; ) {
     const between = await ours(seconds)
     const after = await bare(seconds)
     const over = (2 * between.rate) / (before.rate + after.rate)
     all.push(over)
+    speeds.push(between.speed)
     const change = Math.max(before.rate, after.rate) / Math.min(before.rate, after.rate) - 1
     if (change <= STEADY && !before.dirty && !between.dirty && !after.dirty) undisturbed.push(over)
     before = after
   }
-  if (undisturbed.length >= rounds / 2) return figure(undisturbed)
-  dirtyPoints.push(`${name} (${undisturbed.length} of ${all.length} rounds were not)`)
-  return figure(all)
+  const speed = figure(speeds).value
+  if (undisturbed.length >= rounds / 2) return { ...figure(undisturbed), speed }
+  dirtyPoints.add(`${name} (${undisturbed.length} of ${all.length} rounds were not)`)
+  return { ...figure(all), speed }
 }
 
 /** How much of the peak is left with the protection: the handlers of the bench, and one that does nothing at all. */
@@ -186,9 +197,9 @@ async function peakOf(
   const served = async (server: Running, seconds: number): Promise<Rate> => {
     const { port, pid } = server
     const load = { port, pid, kinds: kindsOf(kinds), connections, seconds, settle: plan.cost.begin }
-    const { outcome, dirty } = await watched(server, async () => ({ outcome: await closedLoad(load) }))
+    const { outcome, speed, dirty } = await watched(server, async () => ({ outcome: await closedLoad(load) }))
     const { served, cpuMs, seconds: lasted } = outcome
-    return { rate: served / (Number.isNaN(cpuMs) ? lasted * 1_000 : cpuMs), dirty }
+    return { rate: served / (Number.isNaN(cpuMs) ? lasted * 1_000 : cpuMs), speed, dirty }
   }
   for (const server of [bare, ours]) await served(server, plan.cost.seconds)
   const overBare = await sideBySide(

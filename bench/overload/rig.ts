@@ -21,7 +21,7 @@ const TRIES = 3
 /** A point waits so long for its core to be fast. */
 const WAIT_S = 2
 /** How much time waiting and measuring again may take, for each handler, so that a run on a busy machine ends as well. */
-const REPEATS_S = quick ? 0 : 3
+const REPEATS_S = quick ? 0 : 2
 let spareS = 0
 
 /** Gives what is measured next its time for that, and what has been left over. */
@@ -38,7 +38,7 @@ export interface OpenOptions {
 }
 
 /** Points that were disturbed every time. */
-export const dirtyPoints: string[] = []
+export const dirtyPoints: Set<string> = new Set()
 
 export async function startRig(): Promise<void> {
   raisePriority()
@@ -65,13 +65,17 @@ export async function openPoint(spec: ServerSpec, options: OpenOptions): Promise
     const result = await watched(server, () => openLoad({ ...load, port, seed: 1 + 7_919 * round }))
     const late = result.lateP99Ms > LATE_MS
     const point = { ...result, dirty: result.dirty || late }
-    if (!point.dirty) return point
+    if (!point.dirty) {
+      // It may have been measured before.
+      dirtyPoints.delete(name)
+      return point
+    }
     const lastedS = (performance.now() - startedAt) / 1_000
     const more = round < TRIES && lastedS < spareS
     progress(`  disturbed (${why(point)}): ${name}${more ? '; once more' : ''}`)
     if (best === undefined || disturbance(point) < disturbance(best)) best = point
     if (!more) {
-      dirtyPoints.push(name)
+      dirtyPoints.add(name)
       return best
     }
     spareS -= lastedS
