@@ -129,22 +129,29 @@ async function onceMore(results: Record<HandlerName, HandlerResults>, refusals: 
   const startedAt = performance.now()
   for (const name of handlerNames) {
     if (performance.now() - startedAt > ONCE_MORE_S * 1_000) return
-    const { capacity, curves } = results[name]
-    const before = curves.at(-1)!
-    if (slowdowns(results[name]).length === 0) continue
-    progress(`\n${handlers[name].title}, once more, as the core was slow`)
-    const after = await measureCurve('spillway', name, capacity, plan.ours)
-    progress(row(after))
-    const ours = {
-      ...after,
-      points: before.points.map(point => {
-        const other = pointAt(after, point.load)!
-        return other.speed > point.speed ? other : point
-      }),
+    const { capacity, curves, critical } = results[name]
+    if (slowdowns(results[name]).length > 0) {
+      progress(`\n${handlers[name].title}, once more, as the core was slow`)
+      const after = await measureCurve('spillway', name, capacity, plan.ours)
+      progress(row(after))
+      const ours = {
+        ...after,
+        points: curves.at(-1)!.points.map(point => faster(point, pointAt(after, point.load)!)),
+      }
+      const possible = possibleOf(name, capacity, refusals, ours)
+      results[name] = { ...results[name], possible, curves: [...curves.slice(0, -1), ours] }
     }
-    const possible = possibleOf(name, capacity, refusals, ours)
-    results[name] = { ...results[name], possible, curves: [...curves.slice(0, -1), ours] }
+    if (critical !== undefined && critical.speed < MUCH_SLOWER * capacity.speed) {
+      progress(`${handlers[name].title}: critical requests once more, as the core was slow`)
+      const after = await measureCritical(name, capacity, refusals, 0.1)
+      results[name] = { ...results[name], critical: faster(critical, after) }
+    }
   }
+}
+
+/** What was measured on the faster core. */
+function faster<T extends { readonly speed: number }>(before: T, after: T): T {
+  return after.speed > before.speed ? after : before
 }
 
 /** The loads that were too much and met a core a good deal slower than when the capacity was found, and how slow. */

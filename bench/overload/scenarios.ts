@@ -114,6 +114,8 @@ export interface CriticalOutcome {
    * that each class is left.
    */
   readonly possible: number
+  /** How fast the core was: rounds of the speedometer in a millisecond. */
+  readonly speed: number
 }
 
 /** How much of the work a lesser class is left. */
@@ -148,6 +150,7 @@ export async function measureCritical(
     critical: by.critical!.good / by.critical!.sent,
     low: by.low!.good / by.low!.sent,
     possible: Math.min(1, ((1 - FLOOR) * possible) / (8 * share)),
+    speed: outcome.speed,
   }
 }
 
