@@ -128,8 +128,9 @@ function possibleOf(
 async function onceMore(results: Record<HandlerName, HandlerResults>, refusals: RefusalCost): Promise<void> {
   const startedAt = performance.now()
   for (const name of handlerNames) {
-    if (performance.now() - startedAt > ONCE_MORE_S * 1_000) return
-    const { capacity, curves, critical } = results[name]
+    if (performance.now() - startedAt >= ONCE_MORE_S * 1_000) return
+    const { capacity, curves, calm, critical } = results[name]
+    const slow = ({ speed }: { readonly speed: number }): boolean => speed < MUCH_SLOWER * capacity.speed
     if (slowdowns(results[name]).length > 0) {
       progress(`\n${handlers[name].title}, once more, as the core was slow`)
       const after = await measureCurve('spillway', name, capacity, plan.ours)
@@ -141,7 +142,12 @@ async function onceMore(results: Record<HandlerName, HandlerResults>, refusals: 
       const possible = possibleOf(name, capacity, refusals, ours)
       results[name] = { ...results[name], possible, curves: [...curves.slice(0, -1), ours] }
     }
-    if (critical !== undefined && critical.speed < MUCH_SLOWER * capacity.speed) {
+    if (slow(calm)) {
+      progress(`${handlers[name].title}: loads that can be served once more, as the core was slow`)
+      const after = await measureCalm('spillway', name, capacity)
+      results[name] = { ...results[name], calm: faster(calm, after!) }
+    }
+    if (critical !== undefined && slow(critical)) {
       progress(`${handlers[name].title}: critical requests once more, as the core was slow`)
       const after = await measureCritical(name, capacity, refusals, 0.1)
       results[name] = { ...results[name], critical: faster(critical, after) }
@@ -214,6 +220,7 @@ function calmOf(curve: Curve): CalmOutcome {
     refusedAt09: at09!.refused + at09!.lost,
     p99MsAt07: at07!.p99Ms,
     p99MsAt09: at09!.p99Ms,
+    speed: at09!.speed,
   }
 }
 

@@ -15,6 +15,8 @@ export interface CalmOutcome {
   readonly refusedAt09: number
   readonly p99MsAt07: number
   readonly p99MsAt09: number
+  /** How fast the core was: rounds of the speedometer in a millisecond. */
+  readonly speed: number
 }
 
 /** Loads that can be served: 0.9, and then 0.7 with a pause of 80 ms every so often. */
@@ -26,7 +28,7 @@ export async function measureCalm(
   if (plan.calm === undefined) return undefined
   const { everyMs, seconds, nearlyFullSeconds } = plan.calm
   const afterMs = (plan.lead + nearlyFullSeconds) * 1_000
-  const { phases } = await openPoint(
+  const { phases, speed } = await openPoint(
     { subject, handler },
     {
       pause: { ms: 80, everyMs, afterMs },
@@ -43,6 +45,7 @@ export async function measureCalm(
     refusedAt09: (at09.refused + at09.lost) / at09.sent,
     p99MsAt07: at07.p99Ms,
     p99MsAt09: at09.p99Ms,
+    speed,
   }
 }
 
