@@ -128,9 +128,9 @@ const full: Plan = {
     // Some of them look at the loop once a second only, and let many in at a time.
     [...step, { load: 8, settle: 0.4, seconds: 0.8 }],
   ],
-  calm: { nearlyFullSeconds: 3, seconds: 5, everyMs: 5_000 },
+  calm: { nearlyFullSeconds: 3, seconds: 6.5, everyMs: 5_000 },
   retry: { subjects: all, others: ['mixed'], trigger: { ours: 10, peers: 1.5 }, after: 1 },
-  churn: { subjects: ['none', 'bbr', 'spillway'], load: 4, settle, seconds: 1.2 },
+  churn: { subjects: all, load: 4, settle, seconds: 1.2 },
   critical: { handlers: ['cpu', 'mixed', 'pool', 'costMix', 'deferred', 'post'], settle, seconds: 2.5 },
   tenants: { handlers: ['cpu', 'pool'], seconds: 6 },
   cost: { warmUp: 1, settle: 0.25, begin: 0.1, rounds: 4, seconds: 0.6, handlers: ['cpu', 'mixed'] },
