@@ -5,6 +5,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Shedder } from '../../shedding/index.ts'
 import { ShedEntry, type ShedEntryOptions, shedderArgument } from '../wire/shed-entry.ts'
+import { expressShapeOf } from './express-shape.ts'
 import { isProbe, routeOf } from './route-of.ts'
 import { ShedIntake } from './shed-intake.ts'
 
@@ -42,9 +43,12 @@ export function shedServer<S extends Server>(
   /** Requests that have been let in and come by once more, because they wait to be asked for their body. */
   const continued = new WeakSet<IncomingMessage>()
   let expecting = false
+  const shape = expressShapeOf(server)
   const intake = new ShedIntake(entry, (request, response, expects) => {
     if (!expects) {
+      shape.prepare(request, response)
       emit('request', request, response)
+      shape.learn(request, response)
       return
     }
     expecting = true
