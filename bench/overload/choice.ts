@@ -4,7 +4,7 @@ import type { Figure } from '../lib/stats.ts'
 import { type BareRefusal, measureBareRefusals, measureIdle, measurePeak, measureRefusals } from './costs.ts'
 import { measureCapacity, measureCurve } from './curves.ts'
 import { type HandlerName, handlerNames, handlers } from './handlers.ts'
-import { type Journey, plan } from './plan.ts'
+import { type Journey, journeysOf, plan } from './plan.ts'
 import { cell } from './results.ts'
 import { allowRepeats } from './rig.ts'
 import { measureCalm, measureChurn, measureCritical, measureRetries, measureTenants } from './scenarios.ts'
@@ -81,7 +81,7 @@ export async function measureChoice({
     )
     const measured: Record<HandlerPart, () => Promise<string>> = {
       async curve() {
-        const journeys = loads.length === 0 ? plan.ours : loads.map(load => journeyTo(load))
+        const journeys = loads.length === 0 ? journeysOf(name) : loads.map(load => journeyTo(load))
         const { points, stepUpS, recoveryS } = await measureCurve(subject, name, capacity, journeys)
         return `${points.map(cell).join('  ')}  up ${stepUpS} s, calm ${recoveryS} s`
       },

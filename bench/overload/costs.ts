@@ -4,10 +4,10 @@ import { compiled } from '../lib/compiled.ts'
 import { type Figure, figure } from '../lib/stats.ts'
 import { fastest, watched } from './core.ts'
 import { type HandlerName, handlers, warmPath } from './handlers.ts'
-import { MAX_CONNECTIONS } from './load.ts'
+import { type ClosedOutcome, MAX_CONNECTIONS } from './load.ts'
 import { plan } from './plan.ts'
 import { dirtyPoints, percent } from './rig.ts'
-import { type Running, startServer } from './servers.ts'
+import { type Running, startServer, untilCompiled } from './servers.ts'
 import { closedLoad, kindsOf } from './traffic.ts'
 
 const CONNECTIONS = 64
@@ -17,10 +17,12 @@ const FLOOD = 128
 const LEAST_REFUSED = 0.9
 const TRIES = 3
 /** So long because the first hundred thousand refusals cost two to four times as much, while V8 compiles and its heap grows. */
-const refusingWarmUp = 3 * plan.cost.warmUp
-/** How many times as many rounds as the plan has, each so much shorter; and how many more where some are disturbed. */
+const refusingWarmUp = 2 * plan.cost.warmUp
+/** The first floods after a long one cost up to eight times as much: they begin with calls that are served. */
+const FLOODS = 3
+/** How many times as short a round is as the plan has it, and how many more there are where some are disturbed. */
 const SHORTER = 2
-const MORE = 1.5
+const MORE = 2
 /** By how much the bare server may differ from one round to the next. */
 const STEADY = 0.15
 
@@ -41,23 +43,33 @@ export interface RefusalCost extends BareRefusal {
   readonly refused: Figure
 }
 
+/** Of several pairs of processes: V8 comes to other code in each of them, and what a refusal costs differs by a third. */
 export async function measureRefusals(): Promise<RefusalCost> {
-  const ours = await startServer('express503', warmRefusals)
-  const bare = await startServer('bare503', warmRefusals)
   const shares: number[] = []
-  const rateOverBare = await sideBySide(
-    'refusals',
-    seconds => refusals(bare, 'cpu', seconds),
-    async seconds => {
-      const rate = await refusals(ours, 'cpu', seconds)
-      if (!(rate.share >= LEAST_REFUSED)) dirtyPoints.add(`refusals: only ${percent(rate.share)} refused`)
-      shares.push(rate.share)
-      return rate
-    },
-  )
-  const cost = await bareRefusal(bare)
-  await Promise.all([bare.child.stop(), ours.child.stop()])
-  return { ...cost, rateOverBare, refused: figure(shares) }
+  const ratios: Ratio[] = []
+  let cost: BareRefusal | undefined
+  for (let pair = 1; pair <= plan.cost.pairs; pair++) {
+    const ours = await startServer('express503', warmRefusals)
+    const bare = await startServer('bare503', warmRefusals)
+    ratios.push(
+      await sideBySide(
+        'refusals',
+        plan.cost.rounds,
+        seconds => refusals(bare, 'cpu', seconds),
+        async seconds => {
+          const rate = await refusals(ours, 'cpu', seconds)
+          if (!(rate.share >= LEAST_REFUSED)) dirtyPoints.add(`refusals: only ${percent(rate.share)} refused`)
+          shares.push(rate.share)
+          return rate
+        },
+      ),
+    )
+    cost ??= await bareRefusal(bare)
+    await Promise.all([bare.child.stop(), ours.child.stop()])
+  }
+  const speed = figure(ratios.map(ratio => ratio.speed)).value
+  const rateOverBare = { ...figure(ratios.map(({ value }) => value)), speed }
+  return { ...cost!, rateOverBare, refused: figure(shares) }
 }
 
 /** The part of it that other parts of the run need. */
@@ -68,8 +80,8 @@ export async function measureBareRefusals(): Promise<BareRefusal> {
   return cost
 }
 
-/** By how much the core may be slower than in the fastest of some rounds: it slows this down by more than what it computes. */
-const AS_FAST = 0.95
+/** By how much the core may be slower than at its fastest: a slow one slows this down by more than what it computes. */
+const AS_FAST = 0.9
 
 /** In rounds of the speedometer, which take longer as well where the core is slow; of the rounds on a fast core, if any. */
 async function bareRefusal(bare: Running): Promise<BareRefusal> {
@@ -80,14 +92,19 @@ async function bareRefusal(bare: Running): Promise<BareRefusal> {
       rounds.push(await refusals(bare, handler, plan.cost.seconds, TRIES, MAX_CONNECTIONS))
     }
     const best = Math.max(...rounds.map(({ speed }) => speed))
-    works.push(figure(rounds.filter(({ speed }) => speed > AS_FAST * best).map(({ work }) => work)).value)
+    works.push(figure(rounds.filter(({ speed }) => speed >= AS_FAST * best).map(({ work }) => work)).value)
   }
   const [bareMs, barePostMs] = works.map(work => work / fastest)
   return { bareMs: bareMs!, barePostMs: barePostMs!, speed: fastest }
 }
 
-function warmRefusals(server: Running): Promise<unknown> {
-  return refusals(server, 'cpu', refusingWarmUp, 1)
+/** A long flood, and short ones such as are measured until V8 has compiled what those take. */
+async function warmRefusals(server: Running): Promise<void> {
+  await refusals(server, 'cpu', refusingWarmUp, 1)
+  const { floods, seconds } = plan.cost
+  await untilCompiled(server.pid, floods, async () => {
+    for (let i = 0; i < FLOODS; i++) await refusals(server, 'cpu', seconds / SHORTER, 1)
+  })
 }
 
 interface RefusalRate extends Rate {
@@ -135,79 +152,89 @@ export interface Ratio extends Figure {
 /**
  * What we can do over what the bare server can, in many short rounds, each between two of the bare server: a machine
  * that is shared changes its speed from one second to the next, and a slow core slows more code down by more. Where
- * anything was disturbed, or the bare server not the same before and after, another round takes its place.
+ * anything was disturbed, the core slow, or the bare server not the same before and after, another round takes its place.
  */
 async function sideBySide(
   name: string,
+  rounds: number,
   bare: (seconds: number) => Promise<Rate>,
   ours: (seconds: number) => Promise<Rate>,
 ): Promise<Ratio> {
-  const rounds = plan.cost.rounds * SHORTER
   const seconds = plan.cost.seconds / SHORTER
-  const all: number[] = []
-  const speeds: number[] = []
-  const undisturbed: number[] = []
+  const all: RoundRatio[] = []
+  const undisturbed: RoundRatio[] = []
   for (let before = await bare(seconds); undisturbed.length < rounds && all.length < MORE * rounds; ) {
     const between = await ours(seconds)
     const after = await bare(seconds)
-    const over = (2 * between.rate) / (before.rate + after.rate)
-    all.push(over)
-    speeds.push(between.speed)
+    const round = { over: (2 * between.rate) / (before.rate + after.rate), speed: between.speed }
+    all.push(round)
     const change = Math.max(before.rate, after.rate) / Math.min(before.rate, after.rate) - 1
-    if (change <= STEADY && !before.dirty && !between.dirty && !after.dirty) undisturbed.push(over)
+    if (change <= STEADY && [before, between, after].every(isUndisturbed)) undisturbed.push(round)
     before = after
   }
-  const speed = figure(speeds).value
-  if (undisturbed.length >= rounds / 2) return { ...figure(undisturbed), speed }
-  dirtyPoints.add(`${name} (${undisturbed.length} of ${all.length} rounds were not)`)
-  return { ...figure(all), speed }
+  const enough = undisturbed.length >= rounds / 2
+  if (!enough) dirtyPoints.add(`${name} (${undisturbed.length} of ${all.length} rounds were not)`)
+  const counted = enough ? undisturbed : all
+  return {
+    ...figure(counted.map(({ over }) => over)),
+    speed: figure(counted.map(({ speed }) => speed)).value,
+  }
+}
+
+interface RoundRatio {
+  readonly over: number
+  readonly speed: number
+}
+
+function isUndisturbed({ dirty, speed }: Rate): boolean {
+  return !dirty && speed > AS_FAST * fastest
 }
 
 /** How much of the peak is left with the protection: the handlers of the bench, and one that does nothing at all. */
 export async function measurePeak(): Promise<Readonly<Record<string, Figure>>> {
   const peaks: Record<string, Figure> = {}
   for (const name of plan.cost.handlers) {
+    const { concurrency } = handlers[name]
     peaks[name] = await peakOf(
-      await startServer({ subject: 'none', handler: name }, warmPeak),
-      await startServer({ subject: 'spillway', handler: name }, warmPeak),
+      { subject: 'none', handler: name },
+      { subject: 'spillway', handler: name },
       name,
-      handlers[name].concurrency,
+      concurrency,
     )
   }
-  peaks.nothing = await peakOf(
-    await startServer('hello', warmPeak),
-    await startServer('guardedHello', warmPeak),
-    'cpu',
-    CONNECTIONS,
-  )
+  peaks.nothing = await peakOf('hello', 'guardedHello', 'cpu', CONNECTIONS)
   return peaks
 }
 
-function warmPeak({ port }: Running): Promise<unknown> {
-  const kinds = [{ path: warmPath, weight: 1, label: warmPath }]
-  return closedLoad({ port, kinds, connections: CONNECTIONS, seconds: plan.cost.warmUp })
-}
+type Spec = Parameters<typeof startServer>[0]
 
-async function peakOf(
-  bare: Running,
-  ours: Running,
-  kinds: HandlerName,
-  connections: number,
-): Promise<Figure> {
-  const served = async (server: Running, seconds: number): Promise<Rate> => {
-    const { port, pid } = server
-    const load = { port, pid, kinds: kindsOf(kinds), connections, seconds, settle: plan.cost.begin }
-    const { outcome, speed, dirty } = await watched(server, async () => ({ outcome: await closedLoad(load) }))
-    const { served, cpuMs, seconds: lasted } = outcome
-    return { rate: served / (Number.isNaN(cpuMs) ? lasted * 1_000 : cpuMs), speed, dirty }
+async function peakOf(bare: Spec, ours: Spec, kinds: HandlerName, connections: number): Promise<Figure> {
+  const { warmUp, rehearsals, begin, seconds } = plan.cost
+  const served = async ({ port, pid }: Running, seconds: number): Promise<ClosedOutcome> =>
+    closedLoad({ port, pid, kinds: kindsOf(kinds), connections, seconds, settle: begin })
+  const warm = async (server: Running): Promise<void> => {
+    // What costs nothing first: of the others there are few in a second.
+    const free = [{ path: warmPath, weight: 1, label: warmPath }]
+    for (const many of [CONNECTIONS, connections]) {
+      await closedLoad({ port: server.port, kinds: free, connections: many, seconds: warmUp / 2 })
+    }
+    for (let i = 0; i < rehearsals; i++) await served(server, seconds)
   }
-  for (const server of [bare, ours]) await served(server, plan.cost.seconds)
+  const rateOf = async (server: Running, seconds: number): Promise<Rate> => {
+    const { outcome, speed, dirty } = await watched(server, async () => ({
+      outcome: await served(server, seconds),
+    }))
+    const { cpuMs, seconds: lasted } = outcome
+    return { rate: outcome.served / (Number.isNaN(cpuMs) ? lasted * 1_000 : cpuMs), speed, dirty }
+  }
+  const servers = [await startServer(bare, warm), await startServer(ours, warm)] as const
   const overBare = await sideBySide(
     `peak, ${kinds}`,
-    seconds => served(bare, seconds),
-    seconds => served(ours, seconds),
+    plan.cost.rounds * SHORTER,
+    seconds => rateOf(servers[0], seconds),
+    seconds => rateOf(servers[1], seconds),
   )
-  await Promise.all([bare.child.stop(), ours.child.stop()])
+  await Promise.all(servers.map(({ child }) => child.stop()))
   return overBare
 }
 

@@ -1,6 +1,6 @@
 /** How long everything takes: the full run is for figures, the quick one to see that all of it works. */
 import { quick } from '../lib/report.ts'
-import type { HandlerName } from './handlers.ts'
+import { type HandlerName, handlers } from './handlers.ts'
 import type { SubjectName } from './subjects.ts'
 
 /** One load after the other on the same server, as multiples of the capacity, each for so many seconds. */
@@ -67,10 +67,15 @@ export interface Plan {
   readonly cost: {
     /** How long each server answers what costs nothing, so that its code is compiled, before anything counts. */
     readonly warmUp: number
+    /** How many processes refuse, each beside a bare one, and in how many rounds of short floods they warm up at most. */
+    readonly pairs: number
+    readonly floods: number
     /** For how long it has to refuse before its refusals count. */
     readonly settle: number
     /** And to serve before that counts. */
     readonly begin: number
+    /** How often each server goes through what is measured before it is. */
+    readonly rehearsals: number
     readonly rounds: number
     readonly seconds: number
     readonly handlers: readonly HandlerName[]
@@ -133,7 +138,17 @@ const full: Plan = {
   churn: { subjects: all, load: 4, settle, seconds: 1.2 },
   critical: { handlers: ['cpu', 'mixed', 'pool', 'costMix', 'deferred', 'post'], settle, seconds: 2.5 },
   tenants: { handlers: ['cpu', 'pool'], seconds: 6 },
-  cost: { warmUp: 1, settle: 0.25, begin: 0.1, rounds: 4, seconds: 0.6, handlers: ['cpu', 'mixed'] },
+  cost: {
+    warmUp: 1,
+    pairs: 2,
+    floods: 5,
+    settle: 0.25,
+    begin: 0.1,
+    rehearsals: 4,
+    rounds: 4,
+    seconds: 0.6,
+    handlers: ['cpu', 'mixed'],
+  },
 }
 
 const small: Plan = {
@@ -165,7 +180,25 @@ const small: Plan = {
   churn: { subjects: ['spillway'], load: 4, settle: 0.1, seconds: 0.15 },
   critical: { handlers: ['cpu'], settle: 0.1, seconds: 0.3 },
   tenants: { handlers: ['cpu'], seconds: 0.3 },
-  cost: { warmUp: 0.1, settle: 0.12, begin: 0.03, rounds: 1, seconds: 0.1, handlers: ['mixed'] },
+  cost: {
+    warmUp: 0.1,
+    pairs: 1,
+    floods: 1,
+    settle: 0.12,
+    begin: 0.03,
+    rehearsals: 1,
+    rounds: 1,
+    seconds: 0.1,
+    handlers: ['mixed'],
+  },
 }
 
 export const plan: Plan = quick ? small : full
+
+/** The journeys of ours in front of a handler: where few requests are most of the work, with more of them where there is too much. */
+export function journeysOf(name: HandlerName): readonly Journey[] {
+  const { times = 1 } = handlers[name]
+  return plan.ours.map(journey =>
+    journey.map(stage => (stage.settle === undefined ? stage : { ...stage, seconds: times * stage.seconds })),
+  )
+}

@@ -1,7 +1,7 @@
 /** How much is left of a run: its parts by the plan, as much slower as those before have been. */
 import { quick } from '../lib/report.ts'
 import { type HandlerName, handlerNames } from './handlers.ts'
-import { type Journey, plan } from './plan.ts'
+import { type Journey, journeysOf, plan } from './plan.ts'
 
 /** Besides what the plan says: what it takes to start a server, to begin it anew for each journey, and to wait for its core. */
 const SERVER_S = 0.4
@@ -25,17 +25,20 @@ export function timeAt(part: string): string {
 function partsOf(): (readonly [part: string, seconds: number])[] {
   const { cost } = plan
   const bare = 2 * cost.rounds * (cost.settle + cost.seconds)
-  const refusals = bare + 6 * cost.warmUp + (2 * cost.rounds + 3) * 2 * (cost.settle + cost.seconds / 2)
+  const flood = cost.settle + cost.seconds / 2
+  // Each server floods its way to compiled code, mostly in three rounds of three.
+  const pair = 2 * (2 * cost.warmUp + 9 * flood) + (cost.rounds + 2) * 2 * flood
+  const warm = cost.warmUp + cost.rehearsals * (cost.begin + cost.seconds)
   const peaks =
-    (cost.handlers.length + 1) * (2 * cost.warmUp + (2 * cost.rounds + 3) * (cost.seconds + 2 * cost.begin))
+    (cost.handlers.length + 1) * (2 * warm + (2 * cost.rounds + 3) * (cost.seconds + 2 * cost.begin))
   return [
     ['check', quick ? 2 : 9],
-    ['refusals', refusals],
+    ['refusals', bare + cost.pairs * pair],
     ...handlerNames.flatMap(name => [
       [name, secondsOf(name)] as const,
       [`${name} peers`, (plan.subjects.length - 1) * secondsOfPeer(name)] as const,
     ]),
-    ['costs', peaks + 4 * SERVER_S + cost.rounds * cost.seconds * 2.2],
+    ['costs', peaks + 4 * SERVER_S + cost.rounds * cost.seconds * 2.75],
   ]
 }
 
@@ -44,7 +47,7 @@ function secondsOf(name: HandlerName): number {
   const found = capacity.warmUp + capacity.rounds * (capacity.seconds + 0.1) + capacity.unloaded + SERVER_S
   return (
     found +
-    served(plan.ours) +
+    served(journeysOf(name)) +
     (calm === undefined ? 0 : calm.nearlyFullSeconds + calm.seconds + JOURNEY_S) +
     (critical.handlers.includes(name) ? critical.settle + critical.seconds + JOURNEY_S : 0) +
     (tenants.handlers.includes(name) ? tenants.seconds + JOURNEY_S : 0) +

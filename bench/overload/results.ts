@@ -6,7 +6,7 @@ import { fastest } from './core.ts'
 import { type IdleCost, measureIdle, measurePeak, measureRefusals, type RefusalCost } from './costs.ts'
 import { type Capacity, type Curve, measureCapacity, measureCurve, type Point, pointAt } from './curves.ts'
 import { type HandlerName, handlerNames, handlers } from './handlers.ts'
-import { plan } from './plan.ts'
+import { journeysOf, plan } from './plan.ts'
 import { possibleAt } from './possible.ts'
 import { timeAt } from './remaining.ts'
 import { allowRepeats, dirtyPoints, percent } from './rig.ts'
@@ -133,7 +133,7 @@ async function onceMore(results: Record<HandlerName, HandlerResults>, refusals: 
     const slow = ({ speed }: { readonly speed: number }): boolean => speed < MUCH_SLOWER * capacity.speed
     if (slowdowns(results[name]).length > 0) {
       progress(`\n${handlers[name].title}, once more, as the core was slow`)
-      const after = await measureCurve('spillway', name, capacity, plan.ours)
+      const after = await measureCurve('spillway', name, capacity, journeysOf(name))
       progress(row(after))
       const before = curves.at(-1)!
       const [at4, at4After] = [before, after].map(curve => pointAt(curve, 4)!.speed)
@@ -204,7 +204,7 @@ async function measureOurs(
     progress(
       `\n${handlers[name].title}: ${perSecond.toFixed(0)} a second, p99 ${unloadedP99Ms.toFixed(1)} ms unloaded; at 8x ${percent(possibleAt(8, name, capacity, refusals))} is possible (${timeAt(name)})`,
     )
-    const ours = await measureCurve('spillway', name, capacity, plan.ours)
+    const ours = await measureCurve('spillway', name, capacity, journeysOf(name))
     progress(row(ours))
     const least = Math.min(...ours.points.filter(({ load }) => load > 1).map(({ goodput }) => goodput))
     if (tries === CAPACITY_TRIES || least < TOO_GOOD) return { capacity, ours }

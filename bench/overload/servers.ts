@@ -104,6 +104,22 @@ async function serveAndRefuse(handler: HandlerName, { port }: Running): Promise<
 /** What V8's other threads have of the server's time when there is hardly anything left to compile. */
 const COMPILED = 0.08
 
+/** Goes through what is to be measured until V8 has compiled what that takes, so many times at the most. */
+export async function untilCompiled(
+  pid: number,
+  most: number,
+  goThrough: () => Promise<unknown>,
+): Promise<void> {
+  for (let round = 0; round < most; round++) {
+    const before = { all: usedMs(pid), loop: usedOnLoopMs(pid) }
+    await goThrough()
+    const all = usedMs(pid) - before.all
+    const loop = usedOnLoopMs(pid) - before.loop
+    // Not where nothing tells.
+    if (!(all - loop > COMPILED * all)) break
+  }
+}
+
 /**
  * Runs short forms of a load, each on a server that begins anew, until V8 has compiled what that takes. It does so in
  * threads of their own, which may have the other core meanwhile; on the loop's they would take a fifth of it for seconds.
@@ -114,14 +130,9 @@ async function rehearse(server: Running, load: Load): Promise<void> {
   const whole = load.phases.reduce((sum, { seconds }) => sum + seconds, 0)
   const phases = load.phases.map(phase => ({ ...phase, seconds: (phase.seconds * rehearsal) / whole }))
   unpin(pid)
-  for (let round = 0; round < rehearsals; round++) {
+  await untilCompiled(pid, rehearsals, async () => {
     const { port } = await beginAnew(server)
-    const before = { all: usedMs(pid), loop: usedOnLoopMs(pid) }
     await openLoad({ ...load, port, phases, seed: 1 })
-    const all = usedMs(pid) - before.all
-    const loop = usedOnLoopMs(pid) - before.loop
-    // Not where nothing tells.
-    if (!(all - loop > COMPILED * all)) break
-  }
+  })
   pin(pid, 0)
 }
