@@ -14,7 +14,7 @@ import { measureAll, slowerPoints, tables } from './results.ts'
 import { startRig, stopRig } from './rig.ts'
 import { subjects } from './subjects.ts'
 
-const help = `npm run bench:overload              all subjects, all loads: about 12 minutes; writes bench/results/overload*
+const help = `npm run bench:overload              all subjects, all loads: about 14 minutes; writes bench/results/overload*
 npm run bench:overload -- --quick   the same, smaller: under 45 seconds; writes nothing
 ${choiceHelp}
 
