@@ -7,7 +7,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
  * object whose prototype was changed when it had fields already, so each request and each response ends up with
  * hidden classes of its own, and whoever reads any field of any of them, express, Node or a handler, has it looked up
  * anew. Where the fields are there before, all requests share their hidden classes: that is worth more than
- * protecting them costs, and a few of the others are enough to have each refusal cost a quarter more.
+ * protecting them costs, and one such request in a thousand has each refusal of the others cost up to a quarter more.
  */
 export class ExpressShape {
   /** Whether the server hands its requests to express, and they may be given its fields. */
