@@ -9,7 +9,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
  * anew. Where the fields are there before, all requests share their hidden classes: that is worth more than
  * protecting them costs, and one such request in a thousand has each refusal of the others cost up to a quarter more.
  */
-export class ExpressShape {
+class ExpressShape {
   /** Whether the server hands its requests to express, and they may be given its fields. */
   private applies: boolean | undefined = undefined
   /** The last of the fields has a symbol of its own in later versions. */
