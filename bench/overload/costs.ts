@@ -43,7 +43,7 @@ export interface RefusalCost extends BareRefusal {
   readonly refused: Figure
 }
 
-/** Of several pairs of processes: V8 comes to other code in each of them, and what a refusal costs differs by a third. */
+/** Of several pairs of processes, because what a refusal costs differs from one process to the next. */
 export async function measureRefusals(): Promise<RefusalCost> {
   const shares: number[] = []
   const ratios: Ratio[] = []

@@ -16,8 +16,8 @@ import { answerOk } from './handlers.ts'
 /** Blocks so short that a machine which changes its speed does so between two pairs of them, and so many of them. */
 const rounds = 10 * Number(process.argv[2])
 const blockMs = Number(process.argv[3]) * 125
-/** Of a core at half its speed for a while, the time when it was not counts. */
-const AS_FAST = 1.3
+/** Blocks that took longer than this times the shortest met a slow core, and do not count. */
+const SLOWER = 1.3
 const bare = createServer((_request, response) => answerOk(response))
 const ours = shedServer(
   createServer((_request, response) => answerOk(response)),
@@ -95,5 +95,5 @@ for (let round = 0; round < rounds; round++) {
   pairs.push({ both: one + other, more: first === bare ? other - one : one - other })
 }
 const best = Math.min(...pairs.map(({ both }) => both))
-const micros = pairs.filter(({ both }) => both < AS_FAST * best).map(({ more }) => more)
+const micros = pairs.filter(({ both }) => both < SLOWER * best).map(({ more }) => more)
 answer({ micros, turns: (await turns(ours)) - (await turns(bare)) })

@@ -78,14 +78,20 @@ describe.each([
   })
 })
 
-it('what an application has under one of the names for all requests is left alone', async () => {
-  const app = express5()
-  Object.assign(app.response, { locals: { shared: true } })
-  app.get('/', (_request, response) => void response.json(response.locals))
-  const { bodies, seen } = await ask(app)
-  expect(bodies).toEqual(['{"shared":true}', '{"shared":true}'])
-  expect(seen[1]).toEqual(seen[0])
-})
+it.each([
+  ['requests', 'request', { route: 'shared' }],
+  ['responses', 'response', { locals: { shared: true } }],
+] as const)(
+  'what an application has for all %s under one of the names is left alone',
+  async (_, all, own) => {
+    const app = express5()
+    Object.assign(app[all], own)
+    app.use((request, response) => void response.json({ route: request.route, locals: response.locals }))
+    const { bodies, seen } = await ask(app)
+    for (const body of bodies) expect(JSON.parse(body)).toMatchObject(own)
+    expect(seen[1]).toEqual(seen[0])
+  },
+)
 
 it('requests that are none of express keep the fields that they have', async () => {
   const { seen } = await ask((_request, response) => void response.end())
